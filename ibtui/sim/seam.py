@@ -1,0 +1,190 @@
+"""What the simulator's two halves know of each other.
+
+One half is the platform (server, sessions, login, faults, control); the other is the
+world (accounts, contracts, prices, orders). REST handlers and topics of the world are
+registered by table and get everything they need in a `Call`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from ibtui.sim.world import World
+
+
+class SimClock:
+    """Wall time that the control API can move forward (`POST /sim/clock`)."""
+
+    def __init__(self) -> None:
+        self._offset = 0.0
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time() + self._offset
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, as most wire fields want it."""
+        return int(self.now() * 1000)
+
+    def advance(self, seconds: float) -> None:
+        """Jump forward; what was due in between happens at the next look."""
+        self._offset += seconds
+
+
+@dataclass(slots=True)
+class User:
+    """A user name of the simulator and what belongs to it."""
+
+    username: str
+    password: str
+    accounts: list[str]
+    """Account ids, paper ones begin with DU."""
+    factors: list[str] = field(default_factory=list)
+    """SF codes offered after the password (login.md §3 'Second factors')."""
+    user_id: int = 99900016
+    paper: bool = True
+
+
+@dataclass(slots=True)
+class Session:
+    """One SSO session with its brokerage session (web-api.md §2.1).
+
+    The gateway's callers share one; a direct API (OAuth) caller has its own.
+    """
+
+    user: User
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
+    """The tickle `session`: 32 hex digits, changes at re-authentication."""
+    sso: bool = True
+    connected: bool = True
+    authenticated: bool = False
+    established: bool = False
+    competing: bool = False
+    selected_account: str = ""
+    flags: set[str] = field(default_factory=set)
+    """What was called already, for cold/warm behaviour: 'accounts', 'portfolio', 'orders', 'trades' ..."""
+    suppressed: set[str] = field(default_factory=set)
+    """Question ids suppressed until the brokerage session ends (web-api.md §4.8)."""
+    order_filter: set[str] | None = None
+    """Statuses a filtered REST call let through; mutes `sor` for the others (§4.1)."""
+    snapshot_fields: dict[int, set[str]] = field(default_factory=dict)
+    """Open market data streams of REST snapshots: conid -> requested field numbers."""
+    scratch: dict[str, Any] = field(default_factory=dict)
+    """Room for a handler's own per-session state, by its own key."""
+
+    def forget_brokerage(self) -> None:
+        """The brokerage session ended: cold again."""
+        self.authenticated = self.established = False
+        self.flags.clear()
+        self.suppressed.clear()
+        self.order_filter = None
+        self.snapshot_fields.clear()
+        self.scratch.clear()
+
+
+class Needs(Enum):
+    """What a route asks for before its handler runs; the platform enforces it (web-api.md §1.5, §1.7)."""
+
+    NOTHING = "nothing"
+    SSO = "sso"  # else 401
+    BRIDGE = "bridge"  # SSO and an authenticated brokerage session, else 401 / 400 'no bridge'
+    ACCOUNTS = "accounts"  # BRIDGE and 'accounts' in session.flags, else '... query /accounts first'
+
+
+@dataclass(slots=True)
+class Quirks:
+    """The switches of web-api.md §8 'Simulator knobs'; defaults are what IBKR does."""
+
+    cold_replies: bool = True
+    established_key: bool = True
+    binary_frames: bool = True
+    sor_snapshot: str = "full"  # full | none | identity | refuse
+    bridge_delay_s: float = 0.0
+    """'no bridge' for so long after a good ssodh/init."""
+    commission_delay_s: float = 2.0
+    tic_replies: int = 4
+    stream_expiry_s: float = 900.0
+    """An smd stream falls silent after so long without a new subscribe."""
+    questions: list[str] | None = None
+    """Question ids every order is asked; None: by the order's own content."""
+    pacing: bool = True
+    penalty_box: bool = False
+    change_pct_as_text: bool = False
+    """Field 83 as a string on REST."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One REST call on its way through a handler."""
+
+    request: web.Request
+    session: Session
+    world: World
+    clock: SimClock
+    quirks: Quirks
+
+    async def json(self) -> Any:
+        """The body as JSON; a 400 as web-api.md §4.11 words it when it is none."""
+        import json
+
+        text = await self.request.text()
+        try:
+            return json.loads(text) if text else {}
+        except ValueError:
+            raise refuse(
+                400, "Failed to parse body as JSON. Content Type: application/json; charset=utf-8"
+            ) from None
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A REST route below `/v1/api` (and `/v1/portal`); `path` in aiohttp's `{name}` form."""
+
+    method: str
+    path: str
+    handler: Handler
+    needs: Needs = Needs.BRIDGE
+
+
+Routes = Sequence[Route]
+
+
+def reply(body: Any, status: int = 200) -> web.Response:
+    """Compact JSON in one write, as a gateway wants it (login.md §9.4)."""
+    import json
+
+    return web.Response(
+        body=json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(),
+        status=status,
+        content_type="application/json",
+        charset="utf-8",
+        headers={"Cache-Control": "no-cache, no-store"},
+    )
+
+
+class Refusal(Exception):
+    """Raised by a handler to end the call with an error reply."""
+
+    def __init__(self, status: int, body: Any) -> None:
+        super().__init__(f"{status}")
+        self.status = status
+        self.body = body
+
+
+def refuse(status: int, text: str, *, with_status: bool = False) -> Refusal:
+    """`{"error": text}`; `with_status` adds the routing layer's `statusCode` (web-api.md §1.4)."""
+    body: dict[str, Any] = {"error": text}
+    if with_status:
+        body["statusCode"] = status
+    return Refusal(status, body)
