@@ -1,0 +1,158 @@
+"""What a login conversation may ask of the world, and what it may be answered.
+
+A flow is a generator: it yields one of the effects below and is resumed with the
+effect's result. It opens neither socket nor prompt, so it is tested as a transcript
+and driven alike by a screen, a terminal and a service (`core.drive`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, Protocol, TypeVar
+
+from ibtui.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a request to the login host; resumed with a `Reply`.
+
+    Form values may hold secrets, so the effect's repr shows none.
+    """
+
+    method: str
+    path: str
+    form: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    cookies: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Cookies to set in the jar before sending."""
+    follow_redirects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer to `Send`."""
+
+    status: int
+    text: str = field(repr=False)
+    date: datetime | None = None
+    """The server's Date header."""
+
+
+class Step(Enum):
+    """The stages a person sees, in order."""
+
+    PASSWORD = "User name and password"
+    FACTOR = "Second factor"
+    SESSION = "Session"
+    BROKERAGE = "Brokerage session"
+    READY = "Ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Tell the person where the conversation is; resumed with None."""
+
+    step: Step
+    text: str = ""
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait for `seconds`; resumed with None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """Count something on disk, synced, before what follows is sent; resumed with None."""
+
+    what: str
+    """`attempt` or `counter`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A question about a second factor."""
+
+    code: str
+    """IBKR's SF code: `4`, `4.2`, `5.2a` …"""
+    kind: str
+    """`SWTK` (a code to type) or `SWCR` (a challenge to answer)."""
+    challenge: str = ""
+    others: tuple[str, ...] = ()
+    """The other codes that the server offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask for a second factor; resumed with an `Answer`."""
+
+    challenge: Challenge
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The digits a person or a device gave."""
+
+    text: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """Please send the code again."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherFactor:
+    """Use another of the offered factors."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop here."""
+
+
+Answer = Code | Resend | OtherFactor | Cancel
+Effect = Send | Note | Wait | Spend | Ask
+T = TypeVar("T")
+Flow = Generator[Effect, Any, T]
+"""A conversation that ends with a T; secrets it holds die with `close()`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who logs in."""
+
+    username: str
+    password: Secret
+
+
+class Answers(Protocol):
+    """Where answers come from: a screen, a terminal, a file, a service."""
+
+    async def credentials(self, username: str) -> Credentials:
+        """User name and password; `username` is the one the profile knows, maybe empty.
+
+        Raises:
+            PersonNeeded: nobody is there to ask.
+        """
+        ...
+
+    async def ask(self, challenge: Challenge) -> Answer:
+        """Answer a second factor.
+
+        Raises:
+            PersonNeeded: nobody is there to ask.
+        """
+        ...
+
+    def note(self, note: Note) -> None:
+        """Show where the login is."""
+        ...

@@ -1,0 +1,320 @@
+"""Settings: default < file < environment < flag; every value knows where it came from.
+
+The defaults are `config.example.toml`, key for key (a test says so). No settings are
+read from the current folder, and a file that others may write is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ibtui import paths
+from ibtui.errors import UsageError
+
+PREFIX = "IBTUI_"
+MODES = ("gateway", "oauth1", "oauth2", "demo")
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """`[profiles.NAME]`: one account at one door."""
+
+    name: str = "default"
+    mode: str = "gateway"
+    """gateway, oauth1, oauth2 or demo."""
+    account_type: str = "paper"
+    """paper or live: what you mean this profile to be."""
+    trading: bool = False
+    """Only true lets an order-changing request out."""
+    username: str = ""
+    gateway_url: str = "https://localhost:5000"
+    gateway_dir: str = ""
+    """Folder of an unpacked Client Portal Gateway; empty: the gateway is somebody else's."""
+    gateway_command: tuple[str, ...] = ()
+    """A program to run in place of java (argument list, no shell)."""
+    java: str = ""
+    """Path of java; empty: JAVA_HOME, then PATH."""
+    ca_file: str = ""
+    """Certificates to trust for the gateway, PEM; empty: pin on first use."""
+    fingerprint: str = ""
+    """SHA-256 of the gateway's certificate, hex; empty: pinned on first use on loopback."""
+    insecure_http: bool = False
+    """Allow http:// to a gateway that is not on this machine."""
+    keep_alive: bool = True
+    """Tickle the session every 60 s."""
+    compete: bool = False
+    """Take the brokerage session from another program without asking."""
+    proxy: str = ""
+    """HTTP proxy for requests; the environment's proxies are not used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ui:
+    """`[ui]`: how it looks."""
+
+    theme: str = "ibtui-dark"
+    refresh_hz: int = 10
+    """Repaints a second of live values at most."""
+    privacy: bool = False
+    """Start with amounts and account ids masked."""
+    mouse: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """`[addresses]`: outside hosts."""
+
+    login_host: str = "https://ndcdyn.interactivebrokers.com"
+    api_host: str = "https://api.ibkr.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one run, frozen."""
+
+    profile: str = "default"
+    """The profile used when none is named."""
+    ui: Ui = Ui()
+    addresses: Addresses = Addresses()
+    profiles: Mapping[str, Profile] = field(default_factory=lambda: {"default": Profile()})
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """`ui.theme` -> `default`, `file …`, `environment …` or `flag`."""
+    path: Path = field(default_factory=lambda: default_path())
+    """The settings file, which need not exist."""
+
+    def chosen(self) -> Profile:
+        """The profile this run works on.
+
+        Raises:
+            UsageError: no profile of that name.
+        """
+        found = self.profiles.get(self.profile)
+        if found is None:
+            raise UsageError(
+                f"There is no profile {self.profile!r}{_nearest(self.profile, self.profiles)}.",
+                f"Profiles in {self.path}: {', '.join(sorted(self.profiles))}.",
+            )
+        return found
+
+
+def default_path() -> Path:
+    """Where the settings file lies unless `--config` or IBTUI_CONFIG says otherwise."""
+    return paths.config_dir() / "config.toml"
+
+
+def example_text() -> str:
+    """The commented defaults, from the wheel or a source checkout."""
+    here = Path(__file__).parent
+    for path in (here / "_config.example.toml", here.parent / "config.example.toml"):
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    raise UsageError("The example settings are missing from this installation.", "Install ibtui again.")
+
+
+def load(
+    path: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read the settings.
+
+    Args:
+        path: the file; None means IBTUI_CONFIG or the platform's place, which may be missing.
+        env: the environment; None means this process's.
+        flags: dotted keys from the command line, strongest.
+
+    Raises:
+        UsageError: unreadable, writable by others, not TOML, an unknown key or a bad value;
+            names the file, the key and the nearest known key.
+    """
+    env = os.environ if env is None else env
+    asked = path or (Path(env["IBTUI_CONFIG"]) if env.get("IBTUI_CONFIG") else None)
+    file = asked or default_path()
+    tables: dict[str, Any] = {}
+    if file.exists() or asked is not None:
+        tables = _read(file)
+    origins: dict[str, str] = {}
+    merged = _from_file(tables, str(file), origins)
+    _from_environment(env, merged, origins)
+    for key, value in (flags or {}).items():
+        _put(merged, key, value)
+        origins[key] = "flag"
+    return _build(merged, origins, file)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        mode = file.stat().st_mode
+        raw = file.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"The settings file {file} cannot be read: {error.strerror}.", "Make one: ibtui config init"
+        ) from None
+    if mode & 0o022:
+        raise UsageError(f"Others may write the settings file {file}.", f"Run: chmod go-w '{file}'")
+    try:
+        return tomllib.loads(raw.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"The settings file {file} is not TOML: {error}.", "Check: ibtui config check"
+        ) from None
+
+
+def _put(merged: dict[str, Any], dotted: str, value: Any) -> None:
+    *tables, key = dotted.split(".")
+    for table in tables:
+        merged = merged.setdefault(table, {})
+    merged[key] = value
+
+
+def _from_file(tables: dict[str, Any], where: str, origins: dict[str, str]) -> dict[str, Any]:
+    def walk(table: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for key, value in table.items():
+            dotted = f"{prefix}{key}"
+            if isinstance(value, dict):
+                out[key] = walk(value, f"{dotted}.")
+            else:
+                out[key] = value
+                origins[dotted] = f"file {where}"
+        return out
+
+    return walk(tables, "")
+
+
+def _from_environment(env: Mapping[str, str], merged: dict[str, Any], origins: dict[str, str]) -> None:
+    for name, value in env.items():
+        if not name.startswith(PREFIX) or name == "IBTUI_CONFIG":
+            continue
+        key = _env_key(name.removeprefix(PREFIX).lower(), merged)
+        if key is not None:
+            _put(merged, key, value)
+            origins[key] = f"environment {name}"
+
+
+def _env_key(word: str, merged: Mapping[str, Any]) -> str | None:
+    if word == "profile":
+        return "profile"
+    for section, shape in (("ui", Ui), ("addresses", Addresses)):
+        rest = word.removeprefix(f"{section}_")
+        if rest != word and rest in _names(shape):
+            return f"{section}.{rest}"
+    rest = word.removeprefix("profiles_")
+    if rest == word:
+        return None
+    keys = sorted(_names(Profile), key=len, reverse=True)
+    key = next((k for k in keys if rest.endswith(f"_{k}")), None)
+    if key is None:
+        return None
+    spelled = rest.removesuffix(f"_{key}")
+    known = {name.lower().replace("-", "_"): name for name in merged.get("profiles", {})}
+    return f"profiles.{known.get(spelled, spelled)}.{key}"
+
+
+def _names(shape: type) -> frozenset[str]:
+    return frozenset(f.name for f in fields(shape)) - {"name", "origins", "path"}
+
+
+def _nearest(word: str, known: typing.Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _build(merged: dict[str, Any], origins: dict[str, str], file: Path) -> Settings:
+    known = ("profile", "ui", "addresses", "profiles")
+    for key in merged:
+        if key not in known:
+            raise UsageError(f"{file}: unknown key {key!r}{_nearest(key, known)}.", _SHOW)
+    ui = _section(Ui, merged.get("ui", {}), "ui", origins, file)
+    addresses = _section(Addresses, merged.get("addresses", {}), "addresses", origins, file)
+    profiles: dict[str, Profile] = {}
+    for name, table in merged.get("profiles", {}).items():
+        if not isinstance(table, dict):
+            raise UsageError(f"{file}: profiles.{name} must be a table.", f"Write [profiles.{name}].")
+        profile = _section(Profile, table, f"profiles.{name}", origins, file)
+        profiles[name] = _checked(replace(profile, name=name), origins, file)
+    profiles = profiles or {"default": Profile()}
+    chosen = merged.get("profile") or ("default" if "default" in profiles else next(iter(profiles)))
+    if not 1 <= ui.refresh_hz <= 60:
+        raise UsageError(f"{_where('ui.refresh_hz', origins, file)}: must be from 1 to 60.", _SHOW)
+    return Settings(str(chosen), ui, addresses, profiles, origins, file)
+
+
+_SHOW = "See all keys: ibtui config show"
+S = typing.TypeVar("S", Profile, Ui, Addresses)
+
+
+def _section(shape: type[S], table: Any, dotted: str, origins: Mapping[str, str], file: Path) -> S:
+    if not isinstance(table, dict):
+        raise UsageError(f"{file}: {dotted} must be a table.", f"Write [{dotted}].")
+    hints = typing.get_type_hints(shape)
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in _names(shape):
+            where = _where(f"{dotted}.{key}", origins, file)
+            raise UsageError(f"{where}: unknown key {key!r}{_nearest(key, _names(shape))}.", _SHOW)
+        values[key] = _value(hints[key], value, f"{dotted}.{key}", origins, file)
+    return shape(**values)
+
+
+def _value(hint: Any, value: Any, dotted: str, origins: Mapping[str, str], file: Path) -> Any:
+    if hint is bool and isinstance(value, str) and value.lower() in _BOOLS:
+        return _BOOLS[value.lower()]
+    if hint is int and isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    if hint == tuple[str, ...]:
+        if (
+            isinstance(value, Sequence)
+            and not isinstance(value, str)
+            and all(isinstance(v, str) for v in value)
+        ):
+            return tuple(value)
+    elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    names = {bool: "true or false", int: "a whole number", str: "a text"}
+    what = names.get(hint, "a list of texts")
+    raise UsageError(f"{_where(dotted, origins, file)}: must be {what}.", "Correct it and try again.")
+
+
+_BOOLS = {
+    "true": True,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "0": False,
+    "no": False,
+    "off": False,
+}
+
+
+def _where(dotted: str, origins: Mapping[str, str], file: Path) -> str:
+    origin = origins.get(dotted, f"file {file}")
+    return f"{origin.removeprefix('file ')}: {dotted}"
+
+
+def _checked(profile: Profile, origins: Mapping[str, str], file: Path) -> Profile:
+    def bad(key: str, why: str) -> UsageError:
+        return UsageError(f"{_where(f'profiles.{profile.name}.{key}', origins, file)}: {why}", _SHOW)
+
+    if profile.mode not in MODES:
+        raise bad("mode", f"must be one of {', '.join(MODES)}{_nearest(profile.mode, MODES)}.")
+    if profile.account_type not in ("paper", "live"):
+        raise bad("account_type", "must be paper or live.")
+    url = urlsplit(profile.gateway_url)
+    if url.scheme not in ("https", "http") or not url.hostname:
+        raise bad("gateway_url", "must look like https://localhost:5000.")
+    if url.scheme == "http" and url.hostname not in LOOPBACK and not profile.insecure_http:
+        raise bad("gateway_url", "http:// off this machine sends your session in clear; use https://.")
+    if profile.fingerprint and len(profile.fingerprint.replace(":", "")) != 64:
+        raise bad("fingerprint", "must be a SHA-256 fingerprint: 64 hex digits.")
+    return profile

@@ -1,0 +1,65 @@
+"""Our log, and the one redactor for everything that is written down or shown.
+
+Libraries that print cookies at DEBUG are held at WARNING always.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import re
+from pathlib import Path
+
+from ibtui.paths import private
+
+LOUD = ("httpx", "httpcore", "websockets", "twilio", "aiohttp", "asyncio", "hpack", "urllib3")
+
+_HIDDEN = "***"
+_NAMED = re.compile(
+    r"""(?ix)
+    (
+      ["']? \b (?: set-cookie | cookie | authorization | password | passwd | pwd | session(?:id|_key)? | jsessionid
+        | x-sess-uuid | sso_?token | oauth_token(?:_secret)? | access_token | token | secret | api
+        | xyzab(?:_am)?(?:\.login)? | ekx | m1 | m2 | chlginput | response | pin | ocra ) \b ["']?
+      \s* [=:] \s*
+    )
+    ( \{ [^}]* \} | "(?:[^"\\]|\\.)*" | '[^']*' | (?:bearer|basic|oauth)\s+[^\s,;]+ | [^\s,;&"'<>}]+ )
+    """
+)
+_XML = re.compile(r"<(M1|M2|B|A|s|rsapub|challenge)>[^<]*</\1>")
+_LONG_HEX = re.compile(r"\b[0-9a-fA-F]{32,}\b")
+
+
+def redact(text: str) -> str:
+    """`text` without cookies, tokens, passwords, proofs and long hex runs."""
+    text = _XML.sub(rf"<\1>{_HIDDEN}</\1>", text)
+    text = _NAMED.sub(rf"\1{_HIDDEN}", text)
+    return _LONG_HEX.sub(_HIDDEN, text)
+
+
+class _Redacting(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+def quiet_libraries() -> None:
+    """Hold libraries that print cookies or bodies at WARNING."""
+    for name in LOUD:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def set_up(folder: Path, *, debug: bool = False) -> Path:
+    """Send our log to `folder`/ibtui.log (0600, rotated at 1 MB, three kept); returns the path."""
+    quiet_libraries()
+    path = private(folder) / "ibtui.log"
+    path.touch(mode=0o600, exist_ok=True)
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=1_000_000, backupCount=3)
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger("ibtui")
+    for old in list(root.handlers):
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.propagate = False
+    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    return path
