@@ -55,6 +55,8 @@ class Profile:
     """Take the brokerage session from another program without asking."""
     proxy: str = ""
     """HTTP proxy for requests; the environment's proxies are not used."""
+    demo_seed: int = 7
+    """Seed of the built-in simulator, for mode demo."""
 
 
 @dataclass(frozen=True, slots=True)

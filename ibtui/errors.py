@@ -7,7 +7,8 @@
     ├── GatewayFault                1   the gateway process could not be started or stopped
     ├── NotLoggedIn                 4   no SSO session
     │   └── NoBridge                4   SSO session, but no brokerage session
-    ├── LoginRefused                5   wrong user name or password, or the account is locked
+    ├── LoginRefused                5   wrong user name or password
+    │   └── LoginLocked             5   no further attempt is allowed
     ├── PersonNeeded                6   only a person can give what is missing
     ├── TradingLocked               7   an order-changing request from a read-only profile
     ├── Competing                   8   the brokerage session belongs to another program
@@ -84,6 +85,12 @@ class LoginRefused(IbtuiError):
 
     exit_code = 5
     title = "IBKR refused the login"
+
+
+class LoginLocked(LoginRefused):
+    """IBKR allows no further attempt; trying again makes it worse."""
+
+    title = "The account is locked"
 
 
 class PersonNeeded(IbtuiError):

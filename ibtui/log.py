@@ -18,7 +18,7 @@ _HIDDEN = "***"
 _NAMED = re.compile(
     r"""(?ix)
     (
-      ["']? \b (?: set-cookie | cookie | authorization | password | passwd | pwd | session(?:id|_key)? | jsessionid
+      ["']? \b (?: password | passwd | pwd | session(?:id|_key)? | jsessionid
         | x-sess-uuid | sso_?token | oauth_token(?:_secret)? | access_token | token | secret | api
         | xyzab(?:_am)?(?:\.login)? | ekx | m1 | m2 | chlginput | response | pin | ocra ) \b ["']?
       \s* [=:] \s*
@@ -26,12 +26,14 @@ _NAMED = re.compile(
     ( \{ [^}]* \} | "(?:[^"\\]|\\.)*" | '[^']*' | (?:bearer|basic|oauth)\s+[^\s,;]+ | [^\s,;&"'<>}]+ )
     """
 )
+_HEADER = re.compile(r"(?i)\b((?:set-)?cookie|(?:proxy-)?authorization)(['\"]?\s*:\s*)[^\r\n]*")
 _XML = re.compile(r"<(M1|M2|B|A|s|rsapub|challenge)>[^<]*</\1>")
 _LONG_HEX = re.compile(r"\b[0-9a-fA-F]{32,}\b")
 
 
 def redact(text: str) -> str:
     """`text` without cookies, tokens, passwords, proofs and long hex runs."""
+    text = _HEADER.sub(rf"\1\2{_HIDDEN}", text)
     text = _XML.sub(rf"<\1>{_HIDDEN}</\1>", text)
     text = _NAMED.sub(rf"\1{_HIDDEN}", text)
     return _LONG_HEX.sub(_HIDDEN, text)

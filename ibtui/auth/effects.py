@@ -44,7 +44,7 @@ class Reply:
 class Step(Enum):
     """The stages a person sees, in order."""
 
-    PASSWORD = "User name and password"
+    PASSWORD = "User name and password"  # noqa: S105 - a heading, not a password
     FACTOR = "Second factor"
     SESSION = "Session"
     BROKERAGE = "Brokerage session"

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from ibtui.auth.effects import Answers
 from ibtui.config import Profile
 from ibtui.core.feed import Feed
 from ibtui.core.models import Event, Status
 from ibtui.core.store import Store
-from ibtui.auth.effects import Answers
 
 Progress = Callable[[str], None]
 """Hears one short line about what is being done now."""

@@ -1,0 +1,163 @@
+"""The password proof: IBKR's SRP-6 variant, client side (login.md §1, §2).
+
+Pure arithmetic. Hex conventions are where implementations go wrong; the three helpers
+`mb`, `cut` and `hexn` are the notes' own signs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+
+from ibtui.errors import UnknownReply
+from ibtui.secret import Secret
+
+PROTOS = ("3", "6", "6a")
+
+
+def H(*parts: bytes) -> bytes:
+    """SHA-1 over the parts; the protocol's hash, not a choice of ours."""
+    return hashlib.sha1(b"".join(parts), usedforsecurity=False).digest()
+
+
+def mb(n: int) -> bytes:
+    """Big-endian bytes without leading zero bytes; `mb(0)` is empty."""
+    return n.to_bytes((n.bit_length() + 7) // 8, "big")
+
+
+def cut(digest: bytes) -> bytes:
+    """Without its first byte if that is zero: one byte at most."""
+    return digest[1:] if digest[:1] == b"\0" else digest
+
+
+def pad(n: int, like: int) -> bytes:
+    """Big-endian bytes of `n`, left-filled with zeros to the length of `like`."""
+    return n.to_bytes(len(mb(like)), "big")
+
+
+def hexn(n: int) -> str:
+    """Lower-case hex without leading zeros, as numbers travel."""
+    return f"{n:x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Modulus and generator."""
+
+    N: int
+    g: int
+
+
+DEFAULT_GROUP = Group(
+    int(
+        "d4c7f8a2b32c11b8fba9581ec4ba4f1b04215642ef7355e37c0fc0443ef756ea"
+        "2c6b8eeb755a1c723027663caa265ef785b8ff6a9b35227a52d86633dbdfca43",
+        16,
+    ),
+    2,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """The server's reply to INIT (login.md §3, reply 2)."""
+
+    group: Group
+    proto: str
+    s: int
+    B: int
+    long_password: bool = True
+    """`lp`: false means only the first 8 characters of the password count."""
+    rsa_modulus: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the client sends and expects. Its repr shows nothing: all of it opens sessions."""
+
+    M1: str = field(repr=False)
+    """As it travels: 40 hex digits, or 38 when the digest began with a zero byte."""
+    M2: str = field(repr=False)
+    session_key: str = field(repr=False)
+    K: bytes = field(repr=False)
+
+
+def draw_a(group: Group, raw: int | None = None) -> int:
+    """The client's secret exponent: 256 random bits, brought into range (login.md §2)."""
+    a = secrets.randbits(256) if raw is None else raw
+    if a >= group.N:
+        a %= group.N - 1
+    return max(a, 2)
+
+
+def public(group: Group, a: int) -> int:
+    """A = g^a mod N."""
+    return pow(group.g, a, group.N)
+
+
+def shorten(password: str) -> str:
+    """The first 8 UTF-16 units, for servers that say `lp` = false."""
+    return password.encode("utf-16-le")[:16].decode("utf-16-le", "ignore")
+
+
+def prove(username: str, password: Secret, params: Params, a: int, A: int) -> Proof:
+    """Compute the proof of knowing the password (login.md §2, the table).
+
+    Raises:
+        UnknownReply: another protocol number, or a B that would give the password away.
+    """
+    N, g = params.group.N, params.group.g
+    if params.proto not in PROTOS:
+        raise UnknownReply(f"IBKR asks for the unknown password protocol {params.proto[:8]!r}.", _BROWSER)
+    if params.B % N == 0 or N < 3:
+        raise UnknownReply("IBKR's login reply makes no sense (B is 0); nothing was sent.", _BROWSER)
+    name = username.lower().encode()
+    text = password.reveal() if params.long_password else shorten(password.reveal())
+    x = _below(int.from_bytes(H(mb(params.s), H(name + b":" + text.encode())), "big"), N)
+    k, u = _k_and_u(params.proto, params.group, A, params.B)
+    u = _below(u, N)
+    # k N keeps the difference positive; the result is the same modulo N.
+    S = pow((params.B + k * N - k * pow(g, x, N)) % N, a + u * x, N)
+    K = H(mb(S))
+    mixed = int.from_bytes(H(mb(N)), "big") ^ int.from_bytes(H(mb(g)), "big")
+    m1 = cut(H(mb(mixed), H(name), mb(params.s), mb(A), mb(params.B), cut(K)))
+    m2 = H(mb(A), cut(m1), cut(K))
+    return Proof(m1.hex(), m2.hex(), H(mb(params.B), cut(K)).hex(), K)
+
+
+_BROWSER = "Log in with a browser at the gateway's address."
+
+
+def _below(value: int, N: int) -> int:
+    return value if value < N else value % (N - 1)
+
+
+def _k_and_u(proto: str, group: Group, A: int, B: int) -> tuple[int, int]:
+    N, g = group.N, group.g
+    if proto == "3":
+        return 1, int.from_bytes(H(mb(B))[:4], "big")
+    if proto == "6":
+        return 3, int.from_bytes(H(mb(A), mb(B)), "big")
+    k = int.from_bytes(H(mb(N), pad(g, N)), "big") % N
+    return k, int.from_bytes(H(pad(A, N), pad(B, N)), "big")
+
+
+def rsa_text(text: str, modulus: int, exponent: int = 3, padding: bytes | None = None) -> str:
+    """RSA PKCS#1 v1.5 encryption of `text` (ASCII), as lower-case hex of even length (login.md §2 `EKX`).
+
+    Args:
+        padding: the non-zero filler bytes, for known answers only.
+
+    Raises:
+        UnknownReply: the modulus is too short for the text.
+    """
+    size = (modulus.bit_length() + 7) // 8
+    body = text.encode("ascii")
+    room = size - 3 - len(body)
+    if room < 8:
+        raise UnknownReply("IBKR's login reply has a key too short to use.", _BROWSER)
+    filler = padding if padding is not None else bytes(secrets.randbelow(255) + 1 for _ in range(room))
+    block = b"\0\2" + filler + b"\0" + body
+    out = hexn(pow(int.from_bytes(block, "big"), exponent, modulus))
+    return f"0{out}" if len(out) % 2 else out

@@ -1,0 +1,309 @@
+"""The words of `ibtui`: parses them, then imports the one command that was asked for.
+
+Each command's work lives in `service.commands`; nothing heavy is imported here, so that
+help, completion and the first frame are quick.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ibtui.errors import IbtuiError, UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+_PATH = click.Path(path_type=Path, dir_okay=False)
+
+
+def common(command: F) -> F:
+    """The options that work everywhere; they reach the command as one `Context`."""
+
+    @click.option("--profile", metavar="NAME", help="Profile to work on.")
+    @click.option("--config", type=_PATH, metavar="FILE", help="Settings file.")
+    @click.option("--json", "as_json", is_flag=True, help="Machine form on standard output.")
+    @click.option("--debug", is_flag=True, help="Write details and tracebacks to the log.")
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any, profile: str | None, config: Path | None, as_json: bool, debug: bool, **more: Any
+    ) -> Any:
+        from ibtui.service.commands.context import Context
+
+        outer = click.get_current_context().find_root().obj or {}
+        context = Context.make(
+            config or outer.get("config"),
+            profile or outer.get("profile"),
+            as_json=as_json or outer.get("json", False),
+            debug=debug or outer.get("debug", False),
+        )
+        return command(context, *args, **more)
+
+    return wrapped  # type: ignore[return-value]
+
+
+class Group(click.Group):
+    """Names the nearest command when one is misspelled, and lists them in the order written."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            if near:
+                error.message += f" Did you mean {near[0]!r}?"
+            raise
+
+
+@click.group(cls=Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--profile", metavar="NAME", help="Profile to work on.")
+@click.option("--config", type=_PATH, metavar="FILE", help="Settings file.")
+@click.option("--json", "as_json", is_flag=True, help="Machine form on standard output.")
+@click.option("--debug", is_flag=True, help="Write details and tracebacks to the log.")
+@click.version_option(package_name="ibtui", prog_name="ibtui")
+@click.pass_context
+def app(ctx: click.Context, profile: str | None, config: Path | None, as_json: bool, debug: bool) -> Any:
+    """Get an Interactive Brokers Web API session up, keep it up and watch it.
+
+    Without a command: the terminal UI. Example: ibtui demo
+    """
+    ctx.obj = {"profile": profile, "config": config, "json": as_json, "debug": debug}
+    if ctx.invoked_subcommand is None:
+        from ibtui.service.commands import terminal
+        from ibtui.service.commands.context import Context
+
+        return terminal.main(Context.make(config, profile, as_json=as_json, debug=debug))
+    return None
+
+
+@app.command()
+@common
+@click.option("--seed", type=int, default=7, show_default=True, help="The simulator's seed.")
+def demo(context: Any, seed: int) -> Any:
+    """The terminal UI on the built-in simulator, gateway process, login and all.
+
+    Without a terminal: the same job as text. Example: ibtui demo
+    """
+    from ibtui.service.commands import terminal
+
+    return terminal.demo(context, seed)
+
+
+@app.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port; 0 takes a free one.")
+@click.option("--plain", is_flag=True, help="HTTP, to stand behind the real Java gateway.")
+@click.option("--scenario", metavar="NAME|FILE", help="A TOML file of quirks and users.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Same seed, same users and market.")
+@click.option("--logged-in", metavar="USER", help="Start with this user's sessions open.")
+@click.option("--tied", is_flag=True, help="End when standard input ends.")
+@click.option("--ready", type=_PATH, metavar="FILE", help="Write the addresses here once it listens.")
+def sim(**options: Any) -> Any:
+    """A faithful local IBKR to try things on. Example: ibtui sim --port 5001"""
+    from ibtui.service.commands import simulator
+
+    return simulator.sim(**options)
+
+
+@app.group(cls=Group)
+def gateway() -> None:
+    """The gateway process."""
+
+
+def _gateway(name: str, text: str) -> None:
+    @gateway.command(name, help=f"{text} Example: ibtui gateway {name}")
+    @common
+    def verb(context: Any) -> Any:
+        from ibtui.service.commands import gateway as commands
+
+        return getattr(commands, name)(context)
+
+
+_gateway("start", "Start the gateway, or find the one that runs.")
+_gateway("stop", "Stop a gateway that ibtui started.")
+_gateway("restart", "Stop and start it.")
+_gateway("status", "Is it up, whose is it, since when.")
+
+
+@gateway.command("logs")
+@common
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines.")
+@click.option("-n", "--lines", type=click.IntRange(1), default=50, show_default=True)
+def gateway_logs(context: Any, follow: bool, lines: int) -> Any:
+    """The gateway's log, without secrets. Example: ibtui gateway logs -f"""
+    from ibtui.service.commands import gateway as commands
+
+    return commands.logs(context, follow=follow, lines=lines)
+
+
+@app.command()
+@common
+@click.option("--user", metavar="NAME", help="User name; the profile's when not given.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--if-needed", is_flag=True, help="Do nothing when the session is ready.")
+@click.option("--take-over", is_flag=True, help="Take the brokerage session from another program.")
+def login(context: Any, **options: Any) -> Any:
+    """Log in at the gateway. Example: pass show ibkr | ibtui login --user me --password-stdin"""
+    from ibtui.service.commands import session
+
+    return session.login(context, **options)
+
+
+@app.command()
+@common
+def logout(context: Any) -> Any:
+    """End the brokerage session and the login. Example: ibtui logout"""
+    from ibtui.service.commands import session
+
+    return session.logout(context)
+
+
+@app.command()
+@common
+def status(context: Any) -> Any:
+    """Gateway, SSO and brokerage session, and the first broken link's fix. Example: ibtui status --json"""
+    from ibtui.service.commands import session
+
+    return session.status(context)
+
+
+def _pane(name: str, text: str, watchable: bool = True) -> None:
+    def verb(context: Any, watch: bool = False) -> Any:
+        from ibtui.service.commands import panes
+
+        return panes.show(context, name, watch=watch)
+
+    if watchable:
+        verb = click.option("-w", "--watch", is_flag=True, help="Go on with changes.")(verb)
+    app.command(name, help=f"{text} Example: ibtui {name}")(common(verb))
+
+
+_pane("accounts", "Accounts of this login.", watchable=False)
+_pane("positions", "Positions of all accounts.")
+_pane("orders", "Today's orders.")
+_pane("trades", "Today's fills.")
+_pane("pnl", "P&L by account.")
+
+
+@app.command()
+@common
+@click.argument("method", type=click.Choice(["GET", "POST", "PUT", "DELETE"], case_sensitive=False))
+@click.argument("path")
+@click.option("--param", "params", multiple=True, metavar="K=V", help="Query parameter, repeatable.")
+@click.option("--data", metavar="JSON", help="Body; - reads standard input.")
+def request(context: Any, **options: Any) -> Any:
+    """Any REST call below /v1/api. Example: ibtui request GET /portfolio/accounts"""
+    from ibtui.service.commands import raw
+
+    return raw.request(context, **options)
+
+
+@app.command()
+@common
+@click.argument("frames", nargs=-1, required=True)
+@click.option("--count", type=click.IntRange(1), help="Stop after so many frames.")
+@click.option("--seconds", type=click.FloatRange(0.1), help="Stop after so long.")
+def ws(context: Any, **options: Any) -> Any:
+    """Subscribe and print frames, one JSON object a line. Example: ibtui ws 'sor+{}' spl"""
+    from ibtui.service.commands import raw
+
+    return raw.ws(context, **options)
+
+
+@app.group(cls=Group)
+def config() -> None:
+    """Settings and where they come from."""
+
+
+@config.command("init")
+@click.option("--config", "path", type=_PATH, metavar="FILE", help="Settings file.")
+def config_init(path: Path | None) -> Any:
+    """Write the commented defaults to edit. Example: ibtui config init"""
+    from ibtui.service.commands import settings
+
+    return settings.init(path)
+
+
+@config.command("path")
+@click.option("--config", "path", type=_PATH, metavar="FILE", help="Settings file.")
+def config_path(path: Path | None) -> Any:
+    """Print where the settings file lies. Example: $EDITOR $(ibtui config path)"""
+    from ibtui.service.commands import settings
+
+    return settings.path(path)
+
+
+@config.command("check")
+@common
+def config_check(context: Any) -> Any:
+    """Read the settings and say what is wrong. Example: ibtui config check"""
+    from ibtui.service.commands import settings
+
+    return settings.check(context)
+
+
+@config.command("show")
+@common
+def config_show(context: Any) -> Any:
+    """Every setting, its value and its origin. Example: ibtui config show"""
+    from ibtui.service.commands import settings
+
+    return settings.show(context)
+
+
+@app.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> Any:
+    """Print the completion script for a shell. Example: ibtui completion bash"""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise UsageError(f"There is no completion for {shell}.", "Use bash, zsh or fish.")
+    click.echo(kind(app, {}, "ibtui", "_IBTUI_COMPLETE").source())
+    return 0
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run one command; returns the exit status (DESIGN: section 2.2). Never a traceback."""
+    words = sys.argv[1:] if args is None else args
+    as_json = "--json" in words
+    try:
+        result = app.main(words, prog_name="ibtui", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 2 if isinstance(error, click.UsageError) else 1
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # The reader has gone (`| head`); nothing more can be said to it.
+        sys.stderr.close()
+        return 0
+    except IbtuiError as error:
+        from ibtui.service import output
+
+        output.error(error, as_json)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a person
+        return _unexpected(error)
+    return result if isinstance(result, int) else 0
+
+
+def _unexpected(error: Exception) -> int:
+    import logging
+
+    from ibtui import log, paths
+
+    where = log.set_up(paths.log_dir())
+    logging.getLogger("ibtui").error("unexpected", exc_info=error)
+    click.echo(f"ibtui: something went wrong inside ibtui ({type(error).__name__}).", err=True)
+    click.echo(f"       Details are in {where}; please report them.", err=True)
+    return 1

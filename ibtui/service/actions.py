@@ -1,0 +1,97 @@
+"""One verb, one function: the key, the palette entry and the shell command call the same one.
+
+Everything here raises `errors.IbtuiError` subclasses only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from ibtui.auth.effects import Answers
+from ibtui.core.models import Status
+from ibtui.errors import Competing, NotLoggedIn, PersonNeeded
+from ibtui.service.runtime import Progress, Runtime
+
+
+def silent(_: str) -> None:
+    """A `Progress` for nobody."""
+
+
+async def bring_up(runtime: Runtime, answers: Answers | None, progress: Progress = silent) -> Status:
+    """From nothing to live values: gateway, login, brokerage session, stream.
+
+    What is there already is left alone. Without `answers` it goes as far as it gets
+    without asking anybody.
+
+    Raises:
+        PersonNeeded: a login is needed and there is nobody to ask.
+    """
+    await start_gateway(runtime, progress)
+    progress("looking at the session")
+    status = await runtime.refresh()
+    if status.sso.state != "on":
+        if answers is None:
+            raise PersonNeeded("Nobody is logged in at the gateway.", "Log in: press l, or run ibtui login.")
+        progress("logging in")
+        await runtime.login(answers)
+    elif status.brokerage.state != "on":
+        progress("opening the brokerage session")
+        await runtime.open_brokerage(compete=False)
+    progress("loading accounts, positions and orders")
+    await runtime.go_live()
+    return runtime.status
+
+
+async def start_gateway(runtime: Runtime, progress: Progress = silent) -> None:
+    """Start the gateway, or find the one that runs already."""
+    await runtime.start_gateway(progress)
+
+
+async def stop_gateway(runtime: Runtime) -> None:
+    """Stop the gateway process; the session ends with it."""
+    await runtime.stop_gateway()
+
+
+async def login(runtime: Runtime, answers: Answers) -> None:
+    """Log in, open the brokerage session and load live values."""
+    await runtime.login(answers)
+    await runtime.go_live()
+
+
+async def logout(runtime: Runtime) -> None:
+    """End the brokerage session and the login."""
+    await runtime.logout()
+
+
+async def take_over(runtime: Runtime) -> None:
+    """Take the brokerage session from whatever program holds it now, and load live values."""
+    await runtime.open_brokerage(compete=True)
+    await runtime.go_live()
+
+
+async def refresh(runtime: Runtime) -> Status:
+    """Look at gateway, login and brokerage session anew; go live again if all is well."""
+    status = await runtime.refresh()
+    if status.ready:
+        await runtime.go_live()
+    return status
+
+
+async def need_session(runtime: Runtime) -> None:
+    """For commands that read: make sure the session is there, without logging in.
+
+    Raises:
+        GatewayDown, NotLoggedIn, Competing: what is missing, first broken link first.
+    """
+    status = await runtime.refresh()
+    if status.ready:
+        return
+    if status.sso.state != "on":
+        raise NotLoggedIn(status.sso.reason or "Nobody is logged in.", status.sso.fix or "Run: ibtui login")
+    with contextlib.suppress(Competing):
+        await runtime.open_brokerage(compete=False)
+        return
+    raise Competing(
+        "Another program holds the brokerage session of this user name.",
+        "Take it over: ibtui login --take-over",
+    )

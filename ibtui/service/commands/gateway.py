@@ -1,0 +1,80 @@
+"""`ibtui gateway start/stop/restart/status/logs`."""
+
+from __future__ import annotations
+
+from ibtui.service import actions, output
+from ibtui.service.commands.context import Context, run
+from ibtui.service.local import LocalRuntime, runtime_for
+
+
+def start(context: Context) -> int:
+    """Start the gateway, detached: it outlives this command and the terminal."""
+
+    async def work() -> LocalRuntime:
+        async with runtime_for(context.settings) as runtime:
+            await actions.start_gateway(runtime, output.say)
+            return runtime
+
+    return _tell(context, run(work()))
+
+
+def stop(context: Context) -> int:
+    """Stop a gateway of ours."""
+
+    async def work() -> LocalRuntime:
+        async with runtime_for(context.settings) as runtime:
+            await actions.stop_gateway(runtime)
+            return runtime
+
+    runtime = run(work())
+    if context.as_json:
+        output.dump(output.lamp_json(runtime.status.gateway))
+    else:
+        output.say("The gateway is stopped.")
+    return 0
+
+
+def restart(context: Context) -> int:
+    """Stop and start."""
+
+    async def work() -> LocalRuntime:
+        async with runtime_for(context.settings) as runtime:
+            await actions.stop_gateway(runtime)
+            await actions.start_gateway(runtime, output.say)
+            return runtime
+
+    return _tell(context, run(work()))
+
+
+def status(context: Context) -> int:
+    """Is it up, whose is it, since when."""
+
+    async def work() -> LocalRuntime:
+        async with runtime_for(context.settings) as runtime:
+            await actions.refresh_quietly(runtime)
+            return runtime
+
+    return _tell(context, run(work()))
+
+
+def _tell(context: Context, runtime: LocalRuntime) -> int:
+    lamp = runtime.status.gateway
+    if context.as_json:
+        output.dump(output.lamp_json(lamp))
+    else:
+        output.out(f"gateway    {lamp.state:<8}{output.safe(lamp.reason)}")
+        if lamp.fix and lamp.state != "on":
+            output.out(f"→ {output.safe(lamp.fix)}")
+    return 0 if lamp.state == "on" else 3
+
+
+def logs(context: Context, *, follow: bool, lines: int) -> int:
+    """Print the last lines of the gateway's log, redacted; go on with new ones if asked."""
+
+    async def work() -> None:
+        async with runtime_for(context.settings) as runtime:
+            async for line in runtime.follow_log(lines, follow=follow):
+                output.out(output.safe(line))
+
+    run(work())
+    return 0

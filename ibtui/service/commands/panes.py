@@ -1,0 +1,171 @@
+"""`ibtui accounts`, `positions`, `orders`, `trades`, `pnl`: the panes as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ibtui.core.models import number
+from ibtui.core.store import Store
+from ibtui.service import actions, output
+from ibtui.service.commands.context import Context, run
+from ibtui.service.local import runtime_for
+from ibtui.service.output import Col
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """How one pane is printed."""
+
+    kinds: frozenset[str]
+    """Kinds of change that concern it."""
+    rows: Callable[[Store], Iterable[Any]]
+    cols: tuple[Col, ...]
+    key: Callable[[Any], str]
+
+
+def _words(row: Any) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.structs.asdict(row)
+    return found
+
+
+def _positions(store: Store) -> list[Any]:
+    return sorted(store.positions.values(), key=lambda p: (p.account, p.ticker or p.description, p.conid))
+
+
+def _orders(store: Store) -> list[Any]:
+    return sorted(store.orders.values(), key=lambda o: -o.updated_ms)
+
+
+def _trades(store: Store) -> list[Any]:
+    return sorted(store.executions.values(), key=lambda e: -e.time_ms)
+
+
+def _money(title: str, key: str) -> Col:
+    return Col(title, key, right=True, money=True)
+
+
+PANES = {
+    "accounts": Pane(
+        frozenset({"accounts"}),
+        lambda store: store.accounts,
+        (Col("Account", "id"), Col("Title", "title"), Col("Ccy", "currency"), Col("Type", "type")),
+        lambda row: str(row.id),
+    ),
+    "positions": Pane(
+        frozenset({"position"}),
+        _positions,
+        (
+            Col("Account", "account"),
+            Col("Symbol", "description"),
+            _money("Position", "position"),
+            _money("Last", "market_price"),
+            _money("Value", "market_value"),
+            _money("Daily", "daily_pnl"),
+            _money("Unrealized", "unrealized_pnl"),
+            Col("Ccy", "currency"),
+        ),
+        lambda row: str(row.key),
+    ),
+    "orders": Pane(
+        frozenset({"order"}),
+        _orders,
+        (
+            Col("Account", "account"),
+            Col("Order", "order_id", right=True),
+            Col("Status", "status"),
+            Col("Side", "side"),
+            _money("Qty", "total"),
+            _money("Filled", "filled"),
+            Col("Symbol", "ticker"),
+            Col("Type", "order_type"),
+            _money("Price", "price"),
+            Col("TIF", "tif"),
+        ),
+        lambda row: str(row.order_id),
+    ),
+    "trades": Pane(
+        frozenset({"execution"}),
+        _trades,
+        (
+            Col("Account", "account"),
+            Col("Side", "side"),
+            _money("Size", "size"),
+            Col("Symbol", "symbol"),
+            _money("Price", "price"),
+            _money("Commission", "commission"),
+            Col("Exchange", "exchange"),
+            Col("Order", "order_id", right=True),
+        ),
+        lambda row: str(row.execution_id),
+    ),
+    "pnl": Pane(
+        frozenset({"pnl"}),
+        lambda store: [store.pnl[key] for key in sorted(store.pnl)],
+        (
+            Col("Account", "account"),
+            _money("Daily", "daily"),
+            _money("Unrealized", "unrealized"),
+            _money("Net liq", "net_liquidity"),
+            _money("Excess", "excess_liquidity"),
+            _money("Value", "market_value"),
+        ),
+        lambda row: str(row.account),
+    ),
+}
+
+
+def show(context: Context, name: str, *, watch: bool) -> int:
+    """Print one pane; with `watch` its changes too, until interrupted."""
+    pane = PANES[name]
+
+    async def work() -> None:
+        async with runtime_for(context.settings) as runtime:
+            await actions.need_session(runtime)
+            feed = runtime.subscribe()
+            if watch or name == "pnl":
+                await runtime.go_live()
+                if name == "pnl":
+                    await runtime.settled("pnl")
+            else:
+                await runtime.load()
+            rows = list(pane.rows(runtime.store))
+            print_pane(pane, rows, as_json=context.as_json)
+            seen = {pane.key(row): row for row in rows}
+            while watch:
+                await feed.wait()
+                await runtime.clock.sleep(1 / context.settings.ui.refresh_hz)
+                if any(change.kind in pane.kinds for change in feed.drain()):
+                    changed = [row for row in pane.rows(runtime.store) if seen.get(pane.key(row)) != row]
+                    seen.update((pane.key(row), row) for row in changed)
+                    print_pane(pane, changed, as_json=context.as_json, head=False)
+
+    run(work())
+    return 0
+
+
+def print_pane(pane: Pane, rows: list[Any], *, as_json: bool, head: bool = True) -> None:
+    """Rows as a table, or one JSON array."""
+    if as_json:
+        if head or rows:
+            output.dump([_words(row) for row in rows])
+    elif rows or head:
+        output.table([_words(row) for row in rows], pane.cols)
+        if not rows:
+            output.say("(none)")
+
+
+def sums(store: Store) -> list[str]:
+    """Net liquidation and P&L lines of the text demo, per account, in its base currency."""
+    lines = []
+    for account in sorted(store.pnl):
+        row = store.pnl[account]
+        if number(row.net_liquidity) is not None:
+            lines.append(
+                f"{account}: net liquidity {output.pretty(row.net_liquidity)},"
+                f" daily P&L {output.pretty(row.daily)}, unrealized P&L {output.pretty(row.unrealized)}"
+            )
+    return lines

@@ -1,0 +1,72 @@
+"""`ibtui config …`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ibtui import config, paths
+from ibtui.errors import UsageError
+from ibtui.service import output
+from ibtui.service.commands.context import Context
+
+
+def init(path: Path | None) -> int:
+    """Write the commented defaults; never over an existing file."""
+    target = path or config.default_path()
+    if target.exists():
+        raise UsageError(f"{target} exists already.", "Edit it, or name another file with --config.")
+    paths.write_private(target, config.example_text().encode())
+    output.say("Wrote the defaults; edit what you need:")
+    output.out(str(target))
+    return 0
+
+
+def path(given: Path | None) -> int:
+    """Print where the settings file lies."""
+    output.out(str(given or config.default_path()))
+    return 0
+
+
+def check(context: Context) -> int:
+    """Settings were read without complaint when we get here; is the profile there too?"""
+    profile = context.profile
+    if not context.settings.path.exists():
+        output.say(f"{context.settings.path} does not exist; the defaults are used.")
+    output.say(f"Settings are fine; profile {profile.name!r}: {profile.mode}, {profile.account_type}.")
+    if context.as_json:
+        output.dump({"ok": True, "path": str(context.settings.path), "profile": profile.name})
+    return 0
+
+
+def show(context: Context) -> int:
+    """Every key, its value and its origin."""
+    rows = list(_rows(context))
+    if context.as_json:
+        output.dump(rows)
+    else:
+        output.table(
+            rows, [output.Col("Key", "key"), output.Col("Value", "shown"), output.Col("From", "origin")]
+        )
+    return 0
+
+
+def _rows(context: Context) -> list[dict[str, Any]]:
+    settings = context.settings
+    tables: list[tuple[str, Any]] = [("ui", settings.ui), ("addresses", settings.addresses)]
+    tables += [(f"profiles.{name}", profile) for name, profile in settings.profiles.items()]
+    out = [_row("profile", settings.profile, settings.origins)]
+    for prefix, table in tables:
+        out += [
+            _row(f"{prefix}.{f.name}", getattr(table, f.name), settings.origins)
+            for f in fields(table)
+            if f.name != "name"
+        ]
+    return out
+
+
+def _row(key: str, value: Any, origins: Any) -> dict[str, Any]:
+    shown = list(value) if isinstance(value, tuple) else value
+    text = str(value).lower() if isinstance(value, bool) else (str(shown) if shown != "" else '""')
+    return {"key": key, "value": shown, "shown": text, "origin": origins.get(key, "default")}

@@ -1,0 +1,57 @@
+"""`ibtui` and `ibtui demo`: the terminal UI, or the same as text where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from ibtui.config import Profile, Settings
+from ibtui.service import output
+from ibtui.service.commands.context import Context
+
+
+def main(context: Context) -> int:
+    """The terminal UI on the chosen profile; without a terminal the status as text, exit 2."""
+    context.profile  # noqa: B018 - a wrong name is told before the screen is taken
+    if _terminal():
+        return _screen(context.settings, demo=context.profile.mode == "demo")
+    from ibtui.service.commands import session
+
+    session.status(context)
+    output.say("ibtui: no terminal here, so this is the status only; see ibtui --help for commands.")
+    return 2
+
+
+def demo(context: Context, seed: int) -> int:
+    """The same on the built-in simulator; nothing is left running."""
+    settings = demo_settings(context.settings, seed)
+    if _terminal():
+        return _screen(settings, demo=True)
+    from ibtui.service.commands.demo import as_text
+
+    return as_text(settings, as_json=context.as_json)
+
+
+def demo_settings(settings: Settings, seed: int) -> Settings:
+    """The demo's profile in place of the chosen one; nothing of the user's is touched."""
+    profile = Profile(name="demo", mode="demo", account_type="paper", gateway_url="", demo_seed=seed)
+    return replace(settings, profile="demo", profiles={"demo": profile})
+
+
+def _terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _screen(settings: Settings, *, demo: bool) -> int:
+    from ibtui.service.runtime import Runtime
+    from ibtui.ui.app import IbtuiApp
+
+    async def make_runtime() -> Runtime:
+        # Imported after the first frame: this pulls in the network libraries.
+        from ibtui.service.local import LocalRuntime
+
+        return LocalRuntime(settings)
+
+    app = IbtuiApp(settings, make_runtime, demo=demo)
+    result = app.run(mouse=settings.ui.mouse)
+    return result if isinstance(result, int) else (app.return_code or 0)

@@ -1,0 +1,124 @@
+"""What commands print: data on stdout, narration on stderr; money as the broker's text."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from ibtui.core.models import Lamp, Status, number
+from ibtui.errors import IbtuiError
+
+LAMPS = ("gateway", "sso", "brokerage")
+
+
+@dataclass(frozen=True, slots=True)
+class Col:
+    """A column of a text table."""
+
+    title: str
+    key: str
+    right: bool = False
+    money: bool = False
+    """Shown with thousands separators, digits as sent."""
+
+
+def safe(text: str) -> str:
+    """Foreign text without control characters: a terminal must not obey it."""
+    return "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
+
+
+def out(text: str = "") -> None:
+    """A line of data."""
+    print(text, flush=True)
+
+
+def say(text: str) -> None:
+    """A line of narration."""
+    print(safe(text), file=sys.stderr, flush=True)
+
+
+def dump(value: Any) -> None:
+    """One JSON document a line on stdout; numbers of the broker stay texts."""
+    out(msgspec.json.encode(value, enc_hook=_encode).decode())
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)
+
+
+def pretty(text: str | None) -> str:
+    """A broker's number with thousands separators and no float noise; `—` where there is none."""
+    value = number(text)
+    if value is None:
+        return "—"
+    exponent = value.as_tuple().exponent
+    digits = -exponent if isinstance(exponent, int) and exponent < 0 else 0
+    return f"{value:,.{min(digits, 4)}f}"
+
+
+def table(rows: Iterable[Mapping[str, Any]], cols: Sequence[Col]) -> None:
+    """Print rows as aligned text with a header."""
+    lines = [[_cell(row.get(col.key), col) for col in cols] for row in rows]
+    widths = [max([len(col.title), *(len(line[i]) for line in lines)]) for i, col in enumerate(cols)]
+
+    def line(cells: Sequence[str]) -> str:
+        done = [
+            cell.rjust(width) if col.right else cell.ljust(width)
+            for cell, width, col in zip(cells, widths, cols, strict=True)
+        ]
+        return "  ".join(done).rstrip()
+
+    out(line([col.title for col in cols]))
+    for cells in lines:
+        out(line(cells))
+
+
+def _cell(value: Any, col: Col) -> str:
+    if col.money:
+        return pretty(None if value is None else str(value))
+    return "—" if value is None or value == "" else safe(str(value))
+
+
+def lamp_json(lamp: Lamp) -> dict[str, Any]:
+    """`{state, since, reason, fix}`."""
+    return {
+        "state": lamp.state,
+        "since": lamp.since.isoformat() if lamp.since else None,
+        "reason": lamp.reason,
+        "fix": lamp.fix,
+    }
+
+
+def status_json(status: Status) -> dict[str, Any]:
+    """`{ready, gateway, sso, brokerage}`."""
+    lamps: dict[str, Any] = {name: lamp_json(getattr(status, name)) for name in LAMPS}
+    return {"ready": status.ready, **lamps}
+
+
+def status_text(status: Status) -> None:
+    """Three lines, one a lamp, then the first broken link's fix."""
+    for name in LAMPS:
+        lamp: Lamp = getattr(status, name)
+        since = f" since {lamp.since.astimezone():%H:%M:%S}" if lamp.since else ""
+        out(f"{name:<10} {lamp.state:<8}{safe(lamp.reason)}{since}")
+    broken = next((name for name in LAMPS if getattr(status, name).state != "on"), None)
+    if broken is not None:
+        fix = getattr(status, broken).fix
+        out(f"→ {broken}: {safe(fix)}" if fix else f"→ {broken} is not ready")
+
+
+def error(problem: IbtuiError, as_json: bool) -> None:
+    """An error for a person on stderr; with --json also as a document on stdout."""
+    say(f"ibtui: {problem.what}")
+    if problem.fix:
+        say(f"       {problem.fix}")
+    if as_json:
+        dump({"error": problem.what, "fix": problem.fix, "exit": problem.exit_code})

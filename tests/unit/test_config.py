@@ -1,0 +1,113 @@
+"""Settings: layers, origins, and complaints that name file, key and the nearest known key."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from ibtui import config
+from ibtui.config import Addresses, Profile, Settings, Ui, load
+from ibtui.errors import UsageError
+
+
+def write(tmp_path: Path, text: str, mode: int = 0o600) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    return path
+
+
+def test_the_example_is_the_defaults_key_for_key() -> None:
+    example = tomllib.loads(config.example_text())
+    plain = {"profile": Settings().profile, "ui": table(Ui()), "addresses": table(Addresses())}
+    assert example == {**plain, "profiles": {"default": table(Profile())}}
+
+
+def table(section: object) -> dict[str, object]:
+    values = {f.name: getattr(section, f.name) for f in fields(section) if f.name != "name"}  # type: ignore[arg-type]
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def test_the_example_loads_as_it_is(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, config.example_text()), env={})
+    assert settings.profiles["default"] == Profile()
+    assert settings.ui == Ui()
+
+
+def test_later_layers_win_and_each_value_knows_its_origin(tmp_path: Path) -> None:
+    path = write(tmp_path, 'profile = "live"\n[ui]\nrefresh_hz = 4\n[profiles.live]\nusername = "a"\n')
+    env = {"IBTUI_UI_REFRESH_HZ": "5", "IBTUI_PROFILES_LIVE_TRADING": "true", "HOME": "/"}
+    settings = load(path, env=env, flags={"profiles.live.username": "b"})
+    assert settings.chosen().username == "b"
+    assert settings.chosen().trading is True
+    assert settings.ui.refresh_hz == 5
+    assert settings.origins["profile"] == f"file {path}"
+    assert settings.origins["ui.refresh_hz"] == "environment IBTUI_UI_REFRESH_HZ"
+    assert settings.origins["profiles.live.username"] == "flag"
+    assert "ui.theme" not in settings.origins
+
+
+def test_an_environment_variable_names_a_dashed_profile(tmp_path: Path) -> None:
+    path = write(tmp_path, "[profiles.paper-two]\n")
+    settings = load(path, env={"IBTUI_PROFILES_PAPER_TWO_GATEWAY_URL": "https://localhost:5001"})
+    assert settings.profiles["paper-two"].gateway_url == "https://localhost:5001"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[ui]\ntheem = 'x'\n", "ui.theem.*did you mean 'theme'"),
+        ("[uii]\n", "unknown key 'uii'.*did you mean 'ui'"),
+        ("[ui]\nrefresh_hz = 'fast'\n", "ui.refresh_hz: must be a whole number"),
+        ("[ui]\nrefresh_hz = 0\n", "from 1 to 60"),
+        ("[ui]\nprivacy = 3\n", "ui.privacy: must be true or false"),
+        ("ui = 3\n", "ui must be a table"),
+        ("[profiles]\nx = 1\n", "profiles.x must be a table"),
+        ("[profiles.a]\nmode = 'gatway'\n", "mode: must be one of .*did you mean 'gateway'"),
+        ("[profiles.a]\naccount_type = 'demo'\n", "paper or live"),
+        ("[profiles.a]\ngateway_url = 'localhost:5000'\n", "must look like https"),
+        ("[profiles.a]\ngateway_url = 'http://10.0.0.1:5000'\n", "in clear"),
+        ("[profiles.a]\nfingerprint = 'abc'\n", "64 hex digits"),
+        ("[profiles.a]\ngateway_command = 'run me'\n", "a list of texts"),
+        ("not toml", "is not TOML"),
+    ],
+)
+def test_mistakes_are_told_with_file_and_key(tmp_path: Path, text: str, words: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(UsageError, match=words) as caught:
+        load(path, env={})
+    assert str(path) in caught.value.what
+    assert caught.value.fix
+    assert caught.value.exit_code == 2
+
+
+def test_plain_http_is_fine_on_loopback_or_when_asked_for(tmp_path: Path) -> None:
+    text = "[profiles.a]\ngateway_url = 'http://127.0.0.1:5000'\n"
+    text += "[profiles.b]\ngateway_url = 'http://10.0.0.1:5000'\ninsecure_http = true\n"
+    assert set(load(write(tmp_path, text), env={}).profiles) == {"a", "b"}
+
+
+def test_a_file_others_may_write_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Others may write") as caught:
+        load(write(tmp_path, "", 0o666), env={})
+    assert "chmod go-w" in caught.value.fix
+
+
+def test_a_named_file_must_exist_but_the_usual_one_need_not(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        load(tmp_path / "none.toml", env={})
+    with pytest.raises(UsageError, match="cannot be read"):
+        load(env={"IBTUI_CONFIG": str(tmp_path / "none.toml")})
+
+
+def test_an_unknown_profile_names_the_nearest(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, "[profiles.paper]\n"), env={}, flags={"profile": "papr"})
+    with pytest.raises(UsageError, match=r"'papr' \(did you mean 'paper'\?\)"):
+        settings.chosen()
+
+
+def test_the_only_profile_is_the_chosen_one(tmp_path: Path) -> None:
+    assert load(write(tmp_path, "[profiles.paper]\n"), env={}).chosen().name == "paper"

