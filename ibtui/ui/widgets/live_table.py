@@ -277,12 +277,11 @@ on a title does the same.
             self.post_message(self.RowSelected(self, self._cursor))
 
     def action_mark(self) -> None:
-        """Mark the row under the cursor, or unmark it, and go to the next."""
+        """Mark the row under the cursor, or take its mark away."""
         if self._cursor is not None:
             self._rows.toggle(self._cursor)
             self._refresh_rows(self._cursor)
             self.post_message(self.MarksChanged(self, self.selected))
-            self.action_cursor_by(1)
 
     def action_next_sort(self) -> None:
         """Sort by the next column that is shown."""

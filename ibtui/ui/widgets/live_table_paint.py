@@ -109,10 +109,11 @@ class Painter:
         self._strips: dict[str, tuple[Row, tuple[bool, bool, bool, str], Strip]] = {}
         self.slots: list[Slot] = []
         self.width = 0
+        self.room = 0
 
-    def set_plan(self, slots: list[Slot], width: int) -> None:
-        """Draw with these columns from now on, on lines of `width` cells."""
-        self.slots, self.width = slots, width
+    def set_plan(self, slots: list[Slot], width: int, room: int) -> None:
+        """Draw with these columns from now on, on lines of `width` cells, text in the first `room`."""
+        self.slots, self.width, self.room = slots, width, room
         self._strips.clear()
 
     def forget_styles(self) -> None:
@@ -133,8 +134,8 @@ class Painter:
 
     def text(self, text: str, *names: str) -> Strip:
         """A line of plain text after the gutter."""
-        line = " " * GUTTER + fit(text, max(0, self.width - GUTTER), "left")
-        return Strip([Segment(line, self.style(*names))], self.width)
+        line = " " * GUTTER + fit(text, max(0, self.room - GUTTER), "left")
+        return self._strip([(line, self.style(*names))], self.style())
 
     def header(self, rows: RowSet) -> Strip:
         """The titles; the sorted column carries an arrow, beside its title or in the gap."""
@@ -186,7 +187,7 @@ class Painter:
             if start > x:
                 parts.append((" " * (start - x), plain))
             if start == GUTTER and row.wide:
-                width = self.width - start
+                width = self.room - start
             x = start + width
             if start == GUTTER and branch:
                 parts.append((fit(branch, min(len(branch), width), "left"), plain))

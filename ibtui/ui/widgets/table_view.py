@@ -61,7 +61,6 @@ class TableView(ScrollView, inherit_bindings=False):
         color: $foreground;
         overflow-x: hidden;
         overflow-y: auto;
-        scrollbar-gutter: stable;
         scrollbar-size-vertical: 1;
         & > .live-table--header { color: $text-muted; }
         & > .live-table--sorted { color: $foreground; text-style: bold; }
@@ -206,8 +205,10 @@ class TableView(ScrollView, inherit_bindings=False):
     def _plan(self) -> None:
         if self._ready:
             width = self.size.width
-            terminal = self.app.size.width
-            self._painter.set_plan(plan_columns(self._columns, width, terminal, self._gap), width)
+            # The scroll bar's cell is kept free, so that columns stay put when it comes and goes.
+            room = width - self.styles.scrollbar_size_vertical
+            slots = plan_columns(self._columns, room, self.app.size.width, self._gap)
+            self._painter.set_plan(slots, width, room)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Scrolled: remember which rows are in view now."""
