@@ -1,0 +1,206 @@
+"""`/sim/*`: what tests and demos steer (the simulator's own door, no part of IBKR)."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from ibtui.errors import IbtuiError, UsageError
+from ibtui.sim.scenario import apply
+from ibtui.sim.seam import Refusal, reply
+from ibtui.sim.sessions import Life
+
+if TYPE_CHECKING:
+    from ibtui.sim.server import Simulator
+
+Answer = Coroutine[Any, Any, Any]
+
+
+def routes(sim: Simulator) -> list[web.RouteDef]:
+    """All control routes; errors answer 400 `{"error": text}`."""
+    desk = _Desk(sim)
+    table: list[tuple[str, str, Callable[[dict[str, Any], web.Request], Awaitable[Any]]]] = [
+        ("GET", "/sim/journal", desk.journal),
+        ("GET", "/sim/sms", desk.sms),
+        ("GET", "/sim/books", desk.books),
+        ("GET", "/sim/state", desk.state),
+        ("GET", "/sim/faults", desk.list_faults),
+        ("POST", "/sim/faults", desk.add_fault),
+        ("DELETE", "/sim/faults", desk.clear_faults),
+        ("DELETE", "/sim/journal", desk.clear_journal),
+        ("POST", "/sim/rate", desk.rate),
+        ("POST", "/sim/positions", desk.positions),
+        ("POST", "/sim/clock", desk.clock),
+        ("POST", "/sim/session", desk.session),
+        ("POST", "/sim/sockets", desk.sockets),
+        ("POST", "/sim/orders", desk.orders),
+        ("POST", "/sim/prices", desk.prices),
+        ("POST", "/sim/pause", desk.pause),
+        ("POST", "/sim/quirks", desk.quirks),
+        ("GET", "/sim/quirks", desk.show_quirks),
+    ]
+    return [web.route(method, path, _answering(handler)) for method, path, handler in table]
+
+
+def _answering(
+    handler: Callable[[dict[str, Any], web.Request], Awaitable[Any]],
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            text = await request.text()
+            body = json.loads(text) if text else {}
+            if not isinstance(body, dict):
+                raise UsageError("the body must be a JSON object")
+            return reply(await handler(body, request))
+        except Refusal as refusal:
+            return reply(refusal.body, refusal.status)
+        except (IbtuiError, ValueError, KeyError) as error:
+            return reply({"error": str(error)}, 400)
+
+    return answer
+
+
+def _number(body: dict[str, Any], name: str, low: float, high: float) -> float:
+    value = body.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise UsageError(f"{name} must be a number from {low:g} to {high:g}")
+    return value
+
+
+class _Desk:
+    def __init__(self, sim: Simulator) -> None:
+        self._sim = sim
+
+    async def journal(self, body: dict[str, Any], request: web.Request) -> Any:
+        return self._sim.journal.rows(int(request.query.get("since", "0")))
+
+    async def clear_journal(self, body: dict[str, Any], request: web.Request) -> Any:
+        self._sim.journal.clear()
+        return {"ok": True}
+
+    async def sms(self, body: dict[str, Any], request: web.Request) -> Any:
+        return self._sim.sms
+
+    async def books(self, body: dict[str, Any], request: web.Request) -> Any:
+        return self._sim.world.books()
+
+    async def state(self, body: dict[str, Any], request: web.Request) -> Any:
+        """Sessions and sockets as they are, without tokens."""
+        return {
+            "now": self._sim.clock.now(),
+            "sessions": [self._session(life) for life in self._sim.sessions.alive()],
+            "sockets": [
+                {"bridged": one.bridged, "dead": one.dead, "silent": one.silent, "dropped": one.dropped}
+                for one in self._sim.hub.sockets
+            ],
+            "attempts": dict(self._sim.sso.attempts),
+        }
+
+    def _session(self, life: Life) -> dict[str, Any]:
+        body = self._sim.sessions.status(life.session)
+        return {
+            "username": life.session.user.username,
+            "sso_ms": self._sim.sessions.sso_left_ms(life),
+            **body,
+        }
+
+    async def list_faults(self, body: dict[str, Any], request: web.Request) -> Any:
+        return self._sim.faults.rows()
+
+    async def add_fault(self, body: dict[str, Any], request: web.Request) -> Any:
+        return self._sim.faults.add(body).as_dict()
+
+    async def clear_faults(self, body: dict[str, Any], request: web.Request) -> Any:
+        self._sim.faults.clear()
+        return {"ok": True}
+
+    async def rate(self, body: dict[str, Any], request: web.Request) -> Any:
+        rate = int(_number(body, "messages_per_s", 0, 5_000))
+        self._sim.world.set_rate(rate)
+        return {"messages_per_s": rate}
+
+    async def positions(self, body: dict[str, Any], request: web.Request) -> Any:
+        count = int(_number(body, "count", 0, 10_000))
+        self._sim.world.set_positions(count)
+        return {"count": count}
+
+    async def clock(self, body: dict[str, Any], request: web.Request) -> Any:
+        self._sim.clock.advance(_number(body, "advance_s", 0, 366 * 86_400))
+        self._sim.sessions.look()
+        return {"now": self._sim.clock.now()}
+
+    async def session(self, body: dict[str, Any], request: web.Request) -> Any:
+        """logout | compete | reset, and release (the rival goes), unlock (forget wrong passwords)."""
+        sessions, action = self._sim.sessions, body.get("action")
+        chosen = [
+            life
+            for life in sessions.alive()
+            if body.get("username") in (None, life.session.user.username)
+        ]  # fmt: skip
+        if action == "logout":
+            for life in chosen:
+                sessions.logout(life)
+        elif action == "compete":
+            names = [life.session.user.username for life in chosen] or [str(body.get("username", ""))]
+            sessions.rivals.update(name.lower() for name in names if name)
+            for life in chosen:
+                sessions.challenge(life)
+        elif action == "reset":
+            sessions.reset()
+            self._sim.pacing.forget()
+        elif action == "release":
+            sessions.rivals.clear()
+        elif action == "unlock":
+            self._sim.sso.attempts.clear()
+        else:
+            raise UsageError("action must be logout, compete, reset, release or unlock")
+        return {"action": action, "sessions": len(chosen)}
+
+    async def sockets(self, body: dict[str, Any], request: web.Request) -> Any:
+        action = body.get("action")
+        if action == "drop":
+            return {"action": action, "sockets": self._sim.hub.drop()}
+        if action == "silent":
+            return {"action": action, "sockets": self._sim.hub.silence()}
+        raise UsageError("action must be drop or silent")
+
+    async def orders(self, body: dict[str, Any], request: web.Request) -> Any:
+        return await _maybe(self._sim.world.add_order(body))
+
+    async def prices(self, body: dict[str, Any], request: web.Request) -> Any:
+        """`{"conid": 265598, "price": 190.5}` or `{"prices": {"265598": 190.5}}`."""
+        prices = body.get("prices", {body.get("conid"): body.get("price")})
+        if not isinstance(prices, dict):
+            raise UsageError("prices must be an object of conid and price")
+        wanted: dict[int, float] = {}
+        for conid, price in prices.items():
+            try:
+                wanted[int(conid)] = float(price)
+            except (TypeError, ValueError):
+                raise UsageError("conid and price must be numbers") from None
+        for conid, value in wanted.items():
+            self._sim.world.set_price(conid, value)
+        return {"prices": len(wanted)}
+
+    async def pause(self, body: dict[str, Any], request: web.Request) -> Any:
+        paused = body.get("paused", body.get("pause", True))
+        if not isinstance(paused, bool):
+            raise UsageError("paused must be true or false")
+        self._sim.world.pause(paused)
+        return {"paused": paused}
+
+    async def quirks(self, body: dict[str, Any], request: web.Request) -> Any:
+        apply(self._sim.quirks, body)
+        return asdict(self._sim.quirks)
+
+    async def show_quirks(self, body: dict[str, Any], request: web.Request) -> Any:
+        return asdict(self._sim.quirks)
+
+
+async def _maybe(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result

@@ -1,0 +1,125 @@
+"""Run the simulator until it is told to end: `run(Options(...))`, or `python -m ibtui.sim.main`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ibtui.errors import UsageError
+from ibtui.sim.scenario import load
+from ibtui.sim.server import Simulator
+from ibtui.sim.tls import write_private
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `ibtui sim` can be told."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    plain: bool = False
+    """HTTP instead of HTTPS, to stand behind a real gateway."""
+    scenario: str = "default"
+    seed: int = 1
+    logged_in: str = ""
+    """A user whose sessions are open from the start."""
+    tied: bool = False
+    """End at the end of standard input."""
+    ready: Path | None = None
+    """File for the ready object (written by rename, 0600)."""
+
+
+async def run(options: Options) -> int:
+    """Serve until SIGINT, SIGTERM or (tied) the end of standard input; returns the exit status.
+
+    Raises UsageError for an unknown scenario or user and OSError for an address that is taken.
+    """
+    simulator = Simulator(load(options.scenario, options.seed))
+    if options.logged_in:
+        simulator.log_in(options.logged_in)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await simulator.start(options.host, options.port, options.plain)
+    try:
+        line = json.dumps(simulator.ready(), separators=(",", ":")) + "\n"
+        if options.ready is not None:
+            write_private(options.ready, line.encode())
+        _say(line)
+        if options.tied:
+            _watch_stdin(loop, stop)
+        await stop.wait()
+    finally:
+        await simulator.stop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    return 0
+
+
+def _say(line: str) -> None:
+    try:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads; the file is enough. Keeps the interpreter from complaining at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Set `stop` when standard input ends; input itself is thrown away."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        stop.set()
+        return
+    if stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(0)):
+        # A file or /dev/null cannot be waited for: it is at its end already.
+        stop.set()
+        return
+
+    def read() -> None:
+        try:
+            data = os.read(0, 65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            loop.remove_reader(0)
+            stop.set()
+
+    loop.add_reader(0, read)
+
+
+def _parse(words: list[str]) -> Options:
+    parser = argparse.ArgumentParser(
+        prog="python -m ibtui.sim.main", description="The simulator as a server."
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--scenario", default="default")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--logged-in", default="", metavar="USER")
+    parser.add_argument("--tied", action="store_true")
+    parser.add_argument("--ready", type=Path, metavar="FILE")
+    return Options(**vars(parser.parse_args(words)))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(asyncio.run(run(_parse(sys.argv[1:]))))
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+    except OSError as error:
+        sys.stderr.write(f"The simulator cannot listen: {error.strerror}.\n")
+        sys.exit(1)

@@ -1,0 +1,184 @@
+"""Who lives in the simulator and how it behaves: users from the seed, settings, TOML overrides."""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ibtui.errors import UsageError
+from ibtui.sim.seam import Quirks, User
+from ibtui.sim.srp import OTHER_G, OTHER_N, Group
+
+_LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+
+@dataclass(slots=True)
+class Login:
+    """A user together with the arithmetic of the password proof."""
+
+    user: User
+    group: Group = field(default_factory=Group)
+
+
+@dataclass(slots=True)
+class Settings:
+    """Times in seconds of the simulated clock, and the login's limit."""
+
+    auth_delay_s: float = 1.0
+    """Dispatcher to `authenticated:true` when nobody does the gateway's handshake; really 3 s."""
+    established_delay_s: float = 0.4
+    """`authenticated` to `established`."""
+    compete_delay_s: float = 1.0
+    """`competing:true` to `authenticated:false` for the loser."""
+    idle_s: float = 330.0
+    """Brokerage session lost after so long without a request (5 to 6 min)."""
+    sso_s: float = 600.0
+    """`ssoExpires` right after a request."""
+    max_attempts: int = 6
+    """Wrong passwords until `reached_max_login`."""
+    region: str = "America/New_York"
+    """Whose midnight ends every session."""
+
+
+@dataclass(slots=True)
+class Scenario:
+    """Everything that `ibtui sim` can be told besides its address."""
+
+    seed: int = 1
+    logins: list[Login] = field(default_factory=list)
+    settings: Settings = field(default_factory=Settings)
+    quirks: Quirks = field(default_factory=Quirks)
+
+    def find(self, username: str) -> Login | None:
+        """The login of a user name, in any letter case."""
+        wanted = username.lower()
+        return next((one for one in self.logins if one.user.username.lower() == wanted), None)
+
+    @property
+    def users(self) -> list[User]:
+        """All users, in the order of the ready file."""
+        return [one.user for one in self.logins]
+
+
+def _password(rng: random.Random, length: int = 12) -> str:
+    return "".join(rng.choice(_LETTERS) for _ in range(length))
+
+
+def _default_logins(seed: int) -> list[Login]:
+    """The built-in users: each factor set alone, mixes, and each odd form of the password proof."""
+    rng = random.Random(f"users {seed}")
+    rows: list[tuple[str, list[str], list[str], Group]] = [
+        ("demo123", ["DU1234567"], [], Group()),
+        ("demo456", ["DU2345671", "DU2345672"], [], Group()),
+        ("totp123", ["DU3456781"], ["4"], Group()),
+        ("sms12345", ["DU3456782"], ["4.2"], Group()),
+        ("ibkey123", ["DU3456783"], ["5.2a"], Group()),
+        ("mixed123", ["DU3456784"], ["4.2", "5.2a"], Group()),
+        ("every123", ["DU3456785"], ["4", "4.2", "5.2a"], Group()),
+        ("phone123", ["DU3456786"], ["5.2i", "4.2"], Group()),
+        ("card1234", ["DU3456787"], ["4.1", "5.1"], Group()),
+        ("group123", ["DU4567891"], [], Group(OTHER_N, OTHER_G, "6a")),
+        ("three123", ["DU4567892"], [], Group(proto="3")),
+        ("short123", ["DU4567893"], [], Group(short=True)),
+        ("Capital1", ["DU4567894"], [], Group(proto="6a")),
+        ("live1234", ["U7654321"], [], Group()),
+    ]
+    return [
+        Login(
+            User(
+                username=name,
+                password=_password(rng),
+                accounts=accounts,
+                factors=factors,
+                user_id=99900016 + place,
+                paper=accounts[0].startswith("DU"),
+            ),
+            group,
+        )
+        for place, (name, accounts, factors, group) in enumerate(rows)
+    ]
+
+
+def load(name: str = "default", seed: int = 1) -> Scenario:
+    """The scenario `default`, `calm` (no quirks that fight a reader), or of a TOML file.
+
+    Raises UsageError for an unknown name, an unreadable file or an unknown key.
+    """
+    scenario = Scenario(seed=seed, logins=_default_logins(seed))
+    if name == "default":
+        return scenario
+    if name == "calm":
+        scenario.quirks = Quirks(cold_replies=False, pacing=False, tic_replies=1, commission_delay_s=0.1)
+        return scenario
+    path = Path(name)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"No scenario {name!r}: {error.strerror}.", "Built in: default, calm; else a TOML file."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}", "The file must be TOML.") from None
+    unknown = set(table) - {"quirks", "settings", "users"}
+    if unknown:
+        raise UsageError(f"{path}: unknown key {sorted(unknown)[0]!r}.", "Known: quirks, settings, users.")
+    apply(scenario.quirks, table.get("quirks", {}))
+    apply(scenario.settings, table.get("settings", {}))
+    if "users" in table:
+        rng = random.Random(f"more users {seed}")
+        scenario.logins = [_login(row, rng, place) for place, row in enumerate(table["users"])]
+    return scenario
+
+
+def apply(target: Quirks | Settings, changes: Any) -> None:
+    """Set the named switches of `target`. Raises UsageError for an unknown name or a wrong type."""
+    if not isinstance(changes, dict):
+        raise UsageError("Switches are given as names and values.")
+    known = {one.name for one in fields(target)}
+    checked: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in known:
+            raise UsageError(f"Unknown switch {name!r}.", f"Known: {', '.join(sorted(known))}.")
+        now = getattr(target, name)
+        if isinstance(now, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if name == "questions":
+            fits = value is None or (isinstance(value, list) and all(isinstance(one, str) for one in value))
+        else:
+            fits = type(value) is type(now)
+        if not fits:
+            raise UsageError(f"{name!r} cannot be {value!r}.", f"Now it is {now!r}.")
+        checked[name] = value
+    for name, value in checked.items():
+        setattr(target, name, value)
+
+
+def _login(row: Any, rng: random.Random, place: int) -> Login:
+    if not isinstance(row, dict) or not isinstance(row.get("username"), str):
+        raise UsageError("Each of [[users]] needs a username.")
+    known = {"username", "password", "accounts", "factors", "proto", "group", "short"}
+    unknown = set(row) - known
+    if unknown:
+        raise UsageError(
+            f"Unknown key {sorted(unknown)[0]!r} in [[users]].", f"Known: {', '.join(sorted(known))}."
+        )
+    made = _password(rng)
+    accounts = [str(one) for one in row.get("accounts", [f"DU{8000000 + place}"])]
+    if not accounts:
+        raise UsageError("Each of [[users]] needs an account.")
+    user = User(
+        username=row["username"],
+        password=str(row.get("password", made)),
+        accounts=accounts,
+        factors=[str(one) for one in row.get("factors", [])],
+        user_id=99900116 + place,
+        paper=accounts[0].startswith("DU"),
+    )
+    base = Group(OTHER_N, OTHER_G) if row.get("group") == "other" else Group()
+    group = Group(base.n, base.g, str(row.get("proto", "6")), bool(row.get("short", False)))
+    if group.proto not in ("3", "6", "6a"):
+        raise UsageError(f"Unknown proto {group.proto!r} in [[users]].", "Known: 3, 6, 6a.")
+    return Login(user, group)
