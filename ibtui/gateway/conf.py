@@ -1,0 +1,294 @@
+"""The gateway's private run folder: configuration, log settings, key and certificate.
+
+login.md §9.1 (keys of the configuration, found through the class path), §9.7 (address
+list: both keys must be there, or every address passes). The delivered log settings write
+cookies and the session secret in clear, the delivered certificate is public and expired
+in 2019: none of them is used.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    pkcs12,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ibtui.errors import GatewayFault, UsageError
+from ibtui.paths import private, write_private
+
+API_HOST = "https://api.ibkr.com"
+"""Where the delivered configuration sends everything."""
+LIFETIME = timedelta(days=800)
+"""Under the 825 days that browsers accept."""
+RENEW_BEFORE = timedelta(days=30)
+LOG_SIZE = "2MB"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of a run folder (0700); all of them are 0600."""
+
+    path: Path
+
+    @property
+    def conf(self) -> Path:
+        """The gateway's configuration."""
+        return self.path / "conf.yaml"
+
+    @property
+    def logback(self) -> Path:
+        """The gateway's log settings."""
+        return self.path / "logback.xml"
+
+    @property
+    def key(self) -> Path:
+        """Our private key, PEM."""
+        return self.path / "gateway.key"
+
+    @property
+    def certificate(self) -> Path:
+        """Our certificate, PEM: the one file a client trusts."""
+        return self.path / "gateway.pem"
+
+    @property
+    def store(self) -> Path:
+        """Key and certificate as the gateway reads them, PKCS#12."""
+        return self.path / "gateway.p12"
+
+    @property
+    def log(self) -> Path:
+        """What the gateway writes through its log."""
+        return self.path / "gateway.log"
+
+    @property
+    def output(self) -> Path:
+        """What the process prints."""
+        return self.path / "output.log"
+
+    @property
+    def pid(self) -> Path:
+        """Which process is ours."""
+        return self.path / "gateway.pid"
+
+    @property
+    def lock(self) -> Path:
+        """Held while one of us starts or stops."""
+        return self.path / "gateway.lock"
+
+
+def write(
+    folder: RunFolder,
+    port: int,
+    *,
+    tls: bool = True,
+    proxy_host: str = API_HOST,
+    proxy_ssl: bool = True,
+    allow: Sequence[str] = ("127.0.0.1",),
+    now: datetime | None = None,
+) -> Path | None:
+    """Write everything the gateway reads; returns the certificate (PEM), None without TLS.
+
+    Call it only while no gateway of this folder runs: the certificate may be renewed.
+
+    Args:
+        port: where the gateway listens.
+        tls: HTTPS; False serves plain HTTP.
+        proxy_host: IBKR's origin, or a simulator's.
+        proxy_ssl: whether `proxy_host` is spoken to with TLS.
+        allow: client addresses that may use the gateway.
+
+    Raises:
+        UsageError: `port` or an address in `allow` is not one.
+        GatewayFault: the folder cannot be written.
+    """
+    if not 1 <= port <= 65535:
+        raise UsageError(f"{port} is not a port.", "Correct the port in the profile's gateway_url.")
+    for address in allow:
+        _check_address(address)
+    try:
+        private(folder.path)
+        _clear(folder)
+        write_log_settings(folder)
+        password = ""
+        if tls:
+            password = _key_store(folder, now or datetime.now(UTC))
+        text = conf_text(folder, port, password, proxy_host, proxy_ssl=proxy_ssl, allow=allow)
+        write_private(folder.conf, text.encode())
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    return folder.certificate if tls else None
+
+
+def write_log_settings(folder: RunFolder) -> None:
+    """Write logback.xml alone, for a gateway that runs on the user's own configuration."""
+    try:
+        write_private(folder.logback, logback_text(folder).encode())
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def conf_text(
+    folder: RunFolder, port: int, password: str, proxy_host: str, *, proxy_ssl: bool, allow: Sequence[str]
+) -> str:
+    """The configuration, YAML. Strings are JSON strings, which YAML reads as they are.
+
+    `portalBaseURL` has no default in the gateway: without it everything under /v1/ is a 500.
+    No `cors` (the delivered one allows every web page) and no `webApps`.
+    """
+    lines = [f"listenPort: {port}", f"listenSsl: {_flag(bool(password))}"]
+    if password:
+        lines += [f"sslCert: {json.dumps(str(folder.store))}", f"sslPwd: {json.dumps(password)}"]
+    lines += [
+        f"proxyRemoteHost: {json.dumps(proxy_host)}",
+        f"proxyRemoteSsl: {_flag(proxy_ssl)}",
+        'portalBaseURL: ""',
+        "ips:",
+        "  allow:",
+        *(f"    - {json.dumps(address)}" for address in allow),
+        "  deny: []",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def logback_text(folder: RunFolder) -> str:
+    """Log settings: warnings into one rotated file, names of cookies and secrets without values."""
+    path = str(folder.log).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    named = r"(?i)((?:cookie|session|token|secret|xyzab|userid|api)[\w.-]*\W{0,3}[=:]\s*)[^\s;,&amp;]+"
+    text = f"%replace(%message%n%ex{{6}}){{'{named}', '$1***'}}"
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<configuration>
+  <appender name="FILE" class="ch.qos.logback.core.rolling.RollingFileAppender">
+    <file>{path}</file>
+    <rollingPolicy class="ch.qos.logback.core.rolling.FixedWindowRollingPolicy">
+      <fileNamePattern>{path}.%i</fileNamePattern>
+      <minIndex>1</minIndex>
+      <maxIndex>3</maxIndex>
+    </rollingPolicy>
+    <triggeringPolicy class="ch.qos.logback.core.rolling.SizeBasedTriggeringPolicy">
+      <maxFileSize>{LOG_SIZE}</maxFileSize>
+    </triggeringPolicy>
+    <encoder>
+      <pattern>%d{{HH:mm:ss.SSS}} %-5level %logger{{0}} : {text}%nopex</pattern>
+    </encoder>
+  </appender>
+  <logger name="HttpMessageLogger" level="OFF" additivity="false"/>
+  <logger name="ibgroup.web.core.clientportal.gw.core.CookieManager" level="OFF" additivity="false"/>
+  <root level="WARN">
+    <appender-ref ref="FILE"/>
+  </root>
+</configuration>
+"""
+
+
+def make_certificate(now: datetime) -> tuple[bytes, bytes]:
+    """A new key and self-signed certificate for this machine, both PEM.
+
+    Not a CA, so that whoever trusts it trusts this one certificate and nothing it could sign.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ibtui gateway")])
+    public = key.public_key()
+    alternatives: list[x509.GeneralName] = [x509.DNSName("localhost")]
+    alternatives += [x509.IPAddress(ipaddress.ip_address(a)) for a in ("127.0.0.1", "::1")]
+    identifier = x509.SubjectKeyIdentifier.from_public_key(public)
+    usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + LIFETIME)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(identifier, critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem, certificate.public_bytes(Encoding.PEM)
+
+
+def _key_store(folder: RunFolder, now: datetime) -> str:
+    """Write the PKCS#12 from the kept key, with a new password, which is returned."""
+    pair = _kept(folder, now)
+    if pair is None:
+        pair = make_certificate(now)
+        write_private(folder.key, pair[0])
+        write_private(folder.certificate, pair[1])
+    key = load_pem_private_key(pair[0], None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise GatewayFault(f"{folder.key} is not our key.", f"Delete {folder.key} and start again.")
+    password = secrets.token_urlsafe(24)
+    # Java 8 before u301 reads no other encryption than this one; what protects the key
+    # is the folder (0700), for the password stands in conf.yaml beside it.
+    weak = (
+        PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(10_000)
+        .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+        .hmac_hash(hashes.SHA1())
+        .build(password.encode())
+    )
+    certificate = x509.load_pem_x509_certificate(pair[1])
+    blob = pkcs12.serialize_key_and_certificates(b"gateway", key, certificate, None, weak)
+    write_private(folder.store, blob)
+    return password
+
+
+def _kept(folder: RunFolder, now: datetime) -> tuple[bytes, bytes] | None:
+    """Key and certificate of an earlier run, unless missing, damaged, not a pair or soon to expire."""
+    try:
+        pair = folder.key.read_bytes(), folder.certificate.read_bytes()
+        key = load_pem_private_key(pair[0], None)
+        certificate = x509.load_pem_x509_certificate(pair[1])
+    except (OSError, ValueError, TypeError):
+        return None
+    if key.public_key() != certificate.public_key():
+        return None
+    return pair if certificate.not_valid_after_utc > now + RENEW_BEFORE else None
+
+
+def _clear(folder: RunFolder) -> None:
+    """Remove what a killed gateway left behind (its unpacked files)."""
+    shutil.rmtree(folder.path / ".vertx", ignore_errors=True)
+
+
+def _check_address(address: str) -> None:
+    try:
+        ipaddress.ip_network(address, strict=False)
+    except ValueError:
+        raise UsageError(
+            f"{address!r} is not an address that may use the gateway.", "Write it like 127.0.0.1."
+        ) from None
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _unwritable(folder: RunFolder, error: OSError) -> GatewayFault:
+    return GatewayFault(
+        f"The gateway's run folder {folder.path} cannot be written: {error.strerror}.",
+        "Make it yours, or free some space, and start again.",
+    )
