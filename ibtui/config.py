@@ -41,6 +41,8 @@ class Profile:
     """Folder of an unpacked Client Portal Gateway; empty: the gateway is somebody else's."""
     gateway_command: tuple[str, ...] = ()
     """A program to run in place of java (argument list, no shell)."""
+    upstream: str = "https://api.ibkr.com"
+    """Where a gateway of ours passes requests on to; a simulator's address for trying things."""
     java: str = ""
     """Path of java; empty: JAVA_HOME, then PATH."""
     ca_file: str = ""
@@ -111,6 +113,11 @@ class Settings:
 def default_path() -> Path:
     """Where the settings file lies unless `--config` or IBTUI_CONFIG says otherwise."""
     return paths.config_dir() / "config.toml"
+
+
+def environment() -> dict[str, str]:
+    """A copy of this process's environment, for programs that we start (they get an allow-list of it)."""
+    return dict(os.environ)
 
 
 def example_text() -> str:
@@ -319,4 +326,5 @@ def _checked(profile: Profile, origins: Mapping[str, str], file: Path) -> Profil
         raise bad("gateway_url", "http:// off this machine sends your session in clear; use https://.")
     if profile.fingerprint and len(profile.fingerprint.replace(":", "")) != 64:
         raise bad("fingerprint", "must be a SHA-256 fingerprint: 64 hex digits.")
-    return profile
+    homes = {key: os.path.expanduser(getattr(profile, key)) for key in ("ca_file", "gateway_dir", "java")}
+    return replace(profile, **homes)

@@ -5,8 +5,6 @@ Everything here raises `errors.IbtuiError` subclasses only.
 
 from __future__ import annotations
 
-import contextlib
-
 from ibtui.auth.effects import Answers
 from ibtui.core.models import Status
 from ibtui.errors import Competing, NotLoggedIn, PersonNeeded
@@ -77,6 +75,11 @@ async def refresh(runtime: Runtime) -> Status:
     return status
 
 
+async def refresh_quietly(runtime: Runtime) -> Status:
+    """Look at the three things without loading anything."""
+    return await runtime.refresh()
+
+
 async def need_session(runtime: Runtime) -> None:
     """For commands that read: make sure the session is there, without logging in.
 
@@ -88,10 +91,7 @@ async def need_session(runtime: Runtime) -> None:
         return
     if status.sso.state != "on":
         raise NotLoggedIn(status.sso.reason or "Nobody is logged in.", status.sso.fix or "Run: ibtui login")
-    with contextlib.suppress(Competing):
+    try:
         await runtime.open_brokerage(compete=False)
-        return
-    raise Competing(
-        "Another program holds the brokerage session of this user name.",
-        "Take it over: ibtui login --take-over",
-    )
+    except Competing as error:
+        raise Competing(error.what, "Take it over: ibtui login --take-over") from None

@@ -25,9 +25,9 @@ def sim(
         host=host,
         port=port,
         plain=plain,
-        scenario=scenario,
+        scenario=scenario or "default",
         seed=seed,
-        logged_in=logged_in,
+        logged_in=logged_in or "",
         tied=tied,
         ready=ready,
     )

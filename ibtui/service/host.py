@@ -1,0 +1,345 @@
+"""What stands behind a profile's address: a gateway of ours, somebody else's, or the demo's simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ibtui import config, paths
+from ibtui.config import LOOPBACK, Profile
+from ibtui.core.models import Lamp
+from ibtui.errors import CertificateMismatch, GatewayDown, GatewayFault, UsageError
+from ibtui.gateway import health
+from ibtui.gateway.health import Health, Kind
+from ibtui.gateway.process import GatewayProcess
+from ibtui.gateway.spec import Spec, command_spec, java_spec
+from ibtui.gateway.state import Info, State
+from ibtui.secret import Secret
+from ibtui.service import pins
+from ibtui.service.runtime import Progress
+
+if TYPE_CHECKING:
+    from ibtui.auth.effects import Answers
+    from ibtui.core.trust import Trust
+
+LOG_IN = "log in: l here, or ibtui login"
+START = "start it: s here, or ibtui gateway start"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where the client knocks, and whom it trusts there."""
+
+    url: str
+    trust: Trust | None
+
+
+class Host(Protocol):
+    """The gateway as the runtime sees it."""
+
+    start_fix: str
+
+    async def start(self, progress: Progress) -> Lamp:
+        """Start or adopt; raises GatewayFault, GatewayDown or UsageError."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop a process of ours; raises GatewayFault when it is not ours."""
+        ...
+
+    async def look(self) -> Lamp:
+        """The gateway lamp as it is now; raises nothing."""
+        ...
+
+    async def door(self) -> Door:
+        """Raises GatewayDown when no address is known, UsageError when nobody said whom to trust."""
+        ...
+
+    def answers(self) -> Answers | None:
+        """Credentials that need nobody."""
+        ...
+
+    def log(self, lines: int, *, follow: bool) -> AsyncIterator[str]:
+        """The process's log, redacted."""
+        ...
+
+    async def death(self) -> str:
+        """Return when a process of ours ended although nobody asked it to; says why."""
+        ...
+
+    async def close(self) -> None:
+        """Let go; a tied process ends, a detached one lives on."""
+        ...
+
+
+def host_for(profile: Profile) -> Host:
+    """The host that a profile's settings describe."""
+    if profile.mode == "demo":
+        return DemoHost(profile)
+    if profile.gateway_dir or profile.gateway_command:
+        return ProcessHost(profile)
+    return ExternalHost(profile)
+
+
+class ExternalHost:
+    """A gateway that somebody else runs."""
+
+    start_fix = "start it where it runs, or set gateway_dir in the profile and use ibtui gateway start"
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._url = profile.gateway_url.rstrip("/")
+
+    async def start(self, progress: Progress) -> Lamp:
+        lamp = await self.look()
+        if lamp.state != "on":
+            raise GatewayDown(f"{lamp.reason or 'The gateway does not answer'}.", self.start_fix)
+        return lamp
+
+    async def stop(self) -> None:
+        raise GatewayFault("This gateway was not started by ibtui.", "Stop it where it was started.")
+
+    async def look(self) -> Lamp:
+        profile = self._profile
+        ca_file = Path(profile.ca_file) if profile.ca_file else None
+        pin = profile.fingerprint or ("" if ca_file else pins.known(self._url))
+        found = await health.probe(self._url, ca_file=ca_file, fingerprint=pin)
+        return lamp_of(found, self._url, self.start_fix)
+
+    async def door(self) -> Door:
+        from ibtui.core.trust import Trust
+
+        profile = self._profile
+        if not self._url.startswith("https"):
+            return Door(self._url, None)
+        if profile.ca_file:
+            return Door(self._url, Trust.ca(Path(profile.ca_file)))
+        return Door(self._url, Trust.pin(await self._pin()))
+
+    async def _pin(self) -> str:
+        pinned = self._profile.fingerprint or pins.known(self._url)
+        if pinned:
+            return pinned
+        found = await health.probe(self._url)
+        if not found.fingerprint:
+            raise GatewayDown(f"Nothing answers at {self._url}.", self.start_fix)
+        if urlsplit(self._url).hostname not in LOOPBACK:
+            raise UsageError(
+                f"{self._url} is another machine, and nobody said which certificate it has.",
+                f'If it is right, add to the profile: fingerprint = "{found.fingerprint}"',
+            )
+        pins.remember(self._url, found.fingerprint)
+        return found.fingerprint
+
+    def answers(self) -> Answers | None:
+        return None
+
+    async def log(self, lines: int, *, follow: bool) -> AsyncIterator[str]:
+        nothing: tuple[str, ...] = ()
+        for line in nothing:
+            yield line
+
+    async def death(self) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    async def close(self) -> None:
+        return
+
+
+class ProcessHost:
+    """A gateway process of ours: java on an installation, or a command in its place. Detached."""
+
+    start_fix = START
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._process: GatewayProcess | None = None
+        self._up = asyncio.Event()
+
+    async def _spec(self, *, to_start: bool) -> Spec:
+        profile, env = self._profile, config.environment()
+        folder = paths.run_dir(profile.name)
+        if profile.gateway_command:
+            return command_spec(
+                profile.gateway_command,
+                folder,
+                env=env,
+                url=profile.gateway_url,
+                tied=False,
+                any_answer=True,
+                ca_file=Path(profile.ca_file) if profile.ca_file else None,
+                fingerprint=profile.fingerprint,
+            )
+        from ibtui.gateway.java import Java, find_java
+
+        # Looking needs no java; asking it for its version takes longer than the look itself.
+        java = await find_java(profile.java, env) if to_start else Java(Path("java"), "", (0, 0))
+        return java_spec(
+            profile.gateway_url,
+            Path(profile.gateway_dir),
+            folder,
+            java=java,
+            env=env,
+            proxy_host=profile.upstream,
+        )
+
+    async def _made(self) -> GatewayProcess:
+        if self._process is None:
+            self._process = GatewayProcess(await self._spec(to_start=False))
+        return self._process
+
+    async def start(self, progress: Progress) -> Lamp:
+        process = await self._made()
+        if process.state is State.STOPPED:
+            process.spec = await self._spec(to_start=True)
+        info = await process.start(progress)
+        self._up.set()
+        return running_lamp(info)
+
+    async def stop(self) -> None:
+        self._up.clear()
+        await (await self._made()).stop()
+
+    async def look(self) -> Lamp:
+        try:
+            process = await self._made()
+        except UsageError as error:
+            return Lamp(state="off", reason=error.what, fix=error.fix)
+        info = await process.adopt()
+        if info is not None:
+            self._up.set()
+            return running_lamp(info)
+        found = await process.health() if process.url else Health(Kind.NOTHING)
+        return lamp_of(found, process.url or self._profile.gateway_url, self.start_fix)
+
+    async def door(self) -> Door:
+        from ibtui.core.trust import Trust
+
+        process = await self._made()
+        if not process.url:
+            raise GatewayDown("The gateway is not running.", self.start_fix)
+        url = process.url.rstrip("/")
+        if not url.startswith("https"):
+            return Door(url, None)
+        if process.ca_file is not None:
+            return Door(url, Trust.ca(process.ca_file))
+        return await ExternalHost(replace(self._profile, gateway_url=url)).door()
+
+    def answers(self) -> Answers | None:
+        return None
+
+    async def log(self, lines: int, *, follow: bool) -> AsyncIterator[str]:
+        process = await self._made()
+        if not follow:
+            for line in await asyncio.to_thread(process.tail, lines):
+                yield line
+            return
+        async for line in process.logs(lines):
+            yield line
+
+    async def death(self) -> str:
+        while True:
+            await self._up.wait()
+            process = await self._made()
+            ended = await process.wait_death()
+            self._up.clear()
+            if not ended.asked:
+                return f"the gateway ended: {ended.reason}"
+
+    async def close(self) -> None:
+        if self._process is not None:
+            await self._process.close()
+
+
+class DemoHost(ProcessHost):
+    """The simulator as a stand-in for the gateway: tied to us, in a folder that goes with us."""
+
+    start_fix = "start it again: s"
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__(profile)
+        self._folder = Path(tempfile.mkdtemp(prefix="ibtui-demo-"))
+
+    @property
+    def _ready(self) -> Path:
+        return self._folder / "ready.json"
+
+    async def _spec(self, *, to_start: bool) -> Spec:
+        argv = (sys.executable, "-m", "ibtui", "sim", "--tied", "--ready", str(self._ready))
+        return command_spec(
+            (*argv, "--seed", str(self._profile.demo_seed)),
+            self._folder / "run",
+            env=config.environment(),
+            tied=True,
+            ends_at_eof=True,
+            ready_file=self._ready,
+        )
+
+    def answers(self) -> Answers | None:
+        from ibtui.service.answers.fixed import FixedAnswers
+
+        try:
+            ready = msgspec.json.decode(self._ready.read_bytes())
+        except (OSError, msgspec.DecodeError):
+            return None
+        user = next(u for u in ready["users"] if not u["factors"])
+        return FixedAnswers(user["username"], Secret(user["password"]), narrate=False)
+
+    async def close(self) -> None:
+        await super().close()
+        await asyncio.to_thread(shutil.rmtree, self._folder, True)
+
+
+def running_lamp(info: Info) -> Lamp:
+    """A gateway that answers."""
+    parts = [f"pid {info.pid}"] if info.pid else []
+    if info.state is State.EXTERNAL:
+        parts.append("started elsewhere")
+    parts.append(info.url)
+    if info.rss:
+        parts.append(f"{info.rss // 1_000_000} MB")
+    if info.restarts:
+        parts.append(f"{info.restarts} restarts")
+    fix = "restart it: its settings have changed since" if info.outdated else ""
+    return Lamp(state="on", since=info.since, reason=" · ".join(parts), fix=fix)
+
+
+def lamp_of(found: Health, url: str, start_fix: str) -> Lamp:
+    """What one look at an address means."""
+    match found.kind:
+        case Kind.UP:
+            return Lamp(state="on", reason=url)
+        case Kind.NOTHING:
+            return Lamp(
+                state="off", reason=f"nothing answers at {url}" if url else "not running", fix=start_fix
+            )
+        case Kind.CERTIFICATE:
+            error = CertificateMismatch(
+                f"{url} shows another certificate than the pinned one; nothing was sent to it",
+                "if you replaced it yourself, put the new fingerprint into the profile",
+            )
+            return Lamp(state="off", reason=error.what, fix=f"{error.fix}: {found.fingerprint}")
+        case Kind.DENIED:
+            return Lamp(
+                state="off",
+                reason=f"{url} does not let this machine in",
+                fix="add its address to ips.allow in conf.yaml",
+            )
+        case Kind.HANG:
+            return Lamp(state="off", reason=f"{url} accepts and does not answer", fix="restart the gateway")
+        case _:
+            return Lamp(
+                state="off",
+                reason=f"{url}: {found.detail}",
+                fix="another program may hold the port; check gateway_url",
+            )

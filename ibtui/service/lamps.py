@@ -1,0 +1,46 @@
+"""From replies to lamps: what each state means and its next step (web-api.md §2.2)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ibtui.core.models import AuthStatus, Lamp, Tickle
+from ibtui.errors import NotLoggedIn
+
+
+def unknown() -> Lamp:
+    """Not looked at, because what it stands on is missing."""
+    return Lamp(state="unknown", reason="")
+
+
+def sso_lamp(error: NotLoggedIn, fix: str) -> Lamp:
+    """Nobody is logged in."""
+    return Lamp(state="off", reason="nobody is logged in", fix=fix)
+
+
+def after_login(tickle: Tickle, user: str, old: Lamp, now: datetime) -> Lamp:
+    """A live SSO session, with the time it has left."""
+    parts = [user] if user else []
+    if tickle.sso_expires_ms is not None:
+        parts.append(f"idle time left {tickle.sso_expires_ms // 60_000} min")
+    since = old.since if old.state == "on" else now
+    return Lamp(state="on", since=since, reason=" · ".join(parts) or "logged in")
+
+
+def brokerage_lamp(found: AuthStatus, old: Lamp, now: datetime) -> Lamp:
+    """The table 'Reading the combination' of web-api.md §2.2."""
+    if found.ready and not found.competing:
+        state, reason, fix = "on", found.server or "authenticated", ""
+    elif found.authenticated and found.competing:
+        state, reason, fix = "warn", "another program is asking for the session", "t takes it over for good"
+    elif found.competing:
+        state, reason, fix = "warn", "another program holds the session", "t takes it over"
+    elif found.authenticated:
+        state, reason, fix = "busy", "authenticated, its data is still on the way", ""
+    elif found.connected:
+        reason = found.fail or found.message or "not authenticated"
+        state, fix = "off", "t opens it"
+    else:
+        state, reason, fix = "off", "the gateway has no link to IBKR", "l logs in again"
+    since = old.since if old.state == state else now
+    return Lamp(state=state, since=since, reason=reason, fix=fix)

@@ -1,0 +1,33 @@
+"""Certificates pinned on first use, by address (DESIGN: TLS to the gateway)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from ibtui import paths
+
+
+def _file() -> Path:
+    return paths.state_dir() / "pins.json"
+
+
+def known(origin: str) -> str:
+    """The fingerprint pinned for `origin`; empty when there is none."""
+    try:
+        pins = msgspec.json.decode(_file().read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.DecodeError):
+        return ""
+    return pins.get(origin, "")
+
+
+def remember(origin: str, fingerprint: str) -> None:
+    """Pin `fingerprint` (SHA-256, hex) for `origin`; an empty one forgets it."""
+    try:
+        pins = msgspec.json.decode(_file().read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.DecodeError):
+        pins = {}
+    pins[origin] = fingerprint
+    kept = {where: what for where, what in sorted(pins.items()) if what}
+    paths.write_private(_file(), msgspec.json.encode(kept))

@@ -1,0 +1,54 @@
+"""Run every test with coverage and hold the rooms that money depends on to their floor."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOOR = 90
+ROOMS = ("auth", "core", "gateway", "service")
+
+
+def main() -> int:
+    """Exit status 0 when all tests pass and each room is covered well enough."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "coverage.json"
+        command = [
+            *(sys.executable, "-m", "pytest", "-q", "-n", str(max(2, (os.cpu_count() or 2) + 1))),
+            *("--dist", "loadgroup", "--durations", "10"),
+            *("--cov", "--cov-report", f"json:{report}", *sys.argv[1:]),
+        ]
+        # No secrets of the person who runs the tests, and no settings of theirs either.
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("IBTUI_", "IB_", "TWILIO_"))}
+        kept = {k: v for k, v in os.environ.items() if k in ("IBTUI_PEERS", "IBTUI_GATEWAY_DIR")}
+        env |= {"COVERAGE_FILE": str(Path(folder) / "data"), "TEXTUAL_ANIMATIONS": "none", **kept}
+        env.pop("NO_COLOR", None)
+        done = subprocess.run(command, cwd=ROOT, env=env, check=False)
+        if done.returncode or len(sys.argv) > 1:
+            return done.returncode
+        return _judge(json.loads(report.read_text()))
+
+
+def _judge(report: dict[str, dict[str, dict[str, dict[str, int]]]]) -> int:
+    failed = 0
+    for room in ROOMS:
+        covered = total = 0
+        for name, file in report["files"].items():
+            if name.startswith(f"ibtui/{room}/"):
+                covered += file["summary"]["covered_lines"]
+                total += file["summary"]["num_statements"]
+        percent = 100 * covered / total if total else 0
+        print(f"coverage {room:<8} {percent:5.1f} % of {total} lines")
+        if percent < FLOOR:
+            print(f"         below the floor of {FLOOR} %")
+            failed = 1
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
