@@ -36,6 +36,7 @@ log = logging.getLogger("ibtui.sim")
 
 _TICK_S = 0.1
 _NOT_FOUND = "<html><body><h1>Resource not found</h1></body></html>"
+_SOCKET = "/v1/api/ws"
 _PREFIXES = ("/v1/api", "/v1/portal")
 
 
@@ -184,7 +185,7 @@ class Simulator:
                 web.get("/sso/ping", self.sso.ping),
                 web.post("/sso/Authenticator", self.sso.authenticator),
                 web.post("/sso/Dispatcher", self.sso.dispatcher),
-                web.get("/v1/api/ws", self.hub.serve),
+                web.get(_SOCKET, self.hub.serve),
             ]
         )
         own = self._handshake.routes()
@@ -254,6 +255,8 @@ class Simulator:
         entry = self.journal.add(
             request.method, request.path, _via(request), body, request.query_string, request.content_type
         )
+        if request.path == _SOCKET:
+            entry.status = 101  # stands while the socket is open; a refusal overwrites it
         fault = self.faults.take(request.path)
         response = await faults.before(fault, request) if fault is not None else None
         if response is None:
@@ -290,7 +293,7 @@ class Simulator:
             return web.Response(status=403, text="Forbidden")
         if api and request.method == "POST" and not _has_length(request):
             return web.Response(status=411, text="Length Required")
-        if not api or path == "/v1/api/ws" or own_request(request):
+        if not api or path == _SOCKET or own_request(request):
             return await self._handled(request, handler)
         bare, life = faults.bare(path), self._life(request)
         owner = "nobody" if life is None else str(id(life))
