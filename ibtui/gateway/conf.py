@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ibtui.errors import GatewayFault, UsageError
+from ibtui.gateway.diagnose import unwritable
 from ibtui.paths import private, write_private
 
 API_HOST = "https://api.ibkr.com"
@@ -131,7 +132,7 @@ def write(
         text = conf_text(folder, port, password, proxy_host, proxy_ssl=proxy_ssl, allow=allow)
         write_private(folder.conf, text.encode())
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise unwritable(folder.path, error) from None
     return folder.certificate if tls else None
 
 
@@ -140,7 +141,7 @@ def write_log_settings(folder: RunFolder) -> None:
     try:
         write_private(folder.logback, logback_text(folder).encode())
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise unwritable(folder.path, error) from None
 
 
 def conf_text(
@@ -173,6 +174,7 @@ def logback_text(folder: RunFolder) -> str:
     text = f"%replace(%message%n%ex{{6}}){{'{named}', '$1***'}}"
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <configuration>
+  <statusListener class="ch.qos.logback.core.status.NopStatusListener"/>
   <appender name="FILE" class="ch.qos.logback.core.rolling.RollingFileAppender">
     <file>{path}</file>
     <rollingPolicy class="ch.qos.logback.core.rolling.FixedWindowRollingPolicy">
@@ -285,10 +287,3 @@ def _check_address(address: str) -> None:
 
 def _flag(value: bool) -> str:
     return "true" if value else "false"
-
-
-def _unwritable(folder: RunFolder, error: OSError) -> GatewayFault:
-    return GatewayFault(
-        f"The gateway's run folder {folder.path} cannot be written: {error.strerror}.",
-        "Make it yours, or free some space, and start again.",
-    )

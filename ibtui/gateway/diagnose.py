@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ibtui.errors import GatewayFault
 from ibtui.gateway.health import Health, Kind
@@ -107,6 +108,14 @@ def no_answer(seconds: float, health: Health, lines: Sequence[str]) -> GatewayFa
     why = describe(health)
     return GatewayFault(
         f"The gateway did not answer within {seconds:g} s: {why}.", "All of its output: ibtui gateway logs"
+    )
+
+
+def unwritable(folder: Path, error: OSError) -> GatewayFault:
+    """The run folder cannot be used."""
+    return GatewayFault(
+        f"The gateway's run folder {folder} cannot be written: {error.strerror}.",
+        "Make it yours, or free some space, and start again.",
     )
 
 

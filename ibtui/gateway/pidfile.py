@@ -33,6 +33,8 @@ class Record(msgspec.Struct, frozen=True):
     cwd: str
     since: datetime
     tied: bool
+    stopping: bool = False
+    """One of us is ending it; whoever watches it need not wonder."""
 
 
 def read(path: Path) -> Record | None:

@@ -60,7 +60,7 @@ class GatewayProcess:
         self._record: Record | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._launches = 0
-        self._asked: Record | None = None
+        self._asked = 0
         self._marks: dict[Path, int] = {}
         _left[:] = [child for child in _left if child.poll() is None]
 
@@ -116,6 +116,9 @@ class GatewayProcess:
                 await asyncio.to_thread(self.spec.prepare)
                 await self._launch()
                 await self._until_up(tell, timeout)
+            except OSError as error:
+                await self._abandon()
+                raise diagnose.unwritable(self.spec.folder.path, error) from None
             except BaseException:
                 await self._abandon()
                 raise
@@ -175,31 +178,35 @@ class GatewayProcess:
                 await self._clock.sleep(_POLL_EXTERNAL)
             self._state = State.STOPPED
             return Death(self._clock.now(), None, "it no longer answers", (), asked=False)
-        record, child, polls = self._record or pidfile.read(self.spec.folder.pid), self._child, 0
+        record, child, polls = self._current(), self._child, 0
         while record is not None and await self._alive(record):
             polls += 1
             if polls % _ROTATE_EVERY == 0:
                 await asyncio.to_thread(logs.rotate, self.spec.folder.output)
             await self._clock.sleep(_POLL)
         code = child.poll() if child else None
-        lines = tuple(self._said()[-20:])
-        known = diagnose.explain(lines)
-        asked = record is not None and self._asked == record
+        said = self._said()
+        known = diagnose.explain(said)
+        asked = record is not None and self._was_asked(record)
         reason = "stopped" if asked else (known.what if known else diagnose.ending(code))
-        if self._record == record:
+        if self._child is child:
             self._state = State.STOPPED
             self._let_go()
-        return Death(self._clock.now(), code, reason, lines, asked)
+        lines = (said or logs.tail(self.spec.folder.output, 20))[-20:]
+        return Death(self._clock.now(), code, reason, tuple(lines), asked)
 
     async def info(self) -> Info:
         """Look anew: does it live, how much memory does it hold."""
         if self._state is State.EXTERNAL:
             who = await asyncio.to_thread(procs.holder, self.spec.port)
-            rss = await asyncio.to_thread(procs.resident, who.pid) if who else None
-            return Info(State.EXTERNAL, self.spec.url, self.spec.port, who.pid if who else None, rss=rss)
+            if who is not None or (await self._look()).up:
+                pid = who.pid if who and who.pid else None
+                rss = await asyncio.to_thread(procs.resident, pid) if pid else None
+                return Info(State.EXTERNAL, self.spec.url, self.spec.port, pid, rss=rss)
+            self._state = State.STOPPED
         restarts = max(0, self._launches - 1)
-        record = self._record or pidfile.read(self.spec.folder.pid)
-        if record is None or not await self._alive(record):
+        record = await self._living()
+        if record is None:
             return Info(State.STOPPED, self.spec.url, self.spec.port, restarts=restarts)
         return Info(
             State.STARTING if self._state is State.STARTING else State.RUNNING,
@@ -274,7 +281,7 @@ class GatewayProcess:
             since=self._clock.now(),
             tied=spec.tied,
         )
-        pidfile.write(spec.folder.pid, self._record)
+        await asyncio.to_thread(pidfile.write, spec.folder.pid, self._record)
 
     async def _until_up(self, tell: Progress, timeout: float) -> None:
         began = self._clock.monotonic()
@@ -287,7 +294,7 @@ class GatewayProcess:
                 raise diagnose.port_taken(self.spec.port, str(who or ""), sys.platform)
             if self._child is not None and (code := self._child.poll()) is not None:
                 raise diagnose.early_death(code, self._said(), seconds)
-            if self._address_known():
+            if await self._address_known():
                 last = await self._probe()
                 if last.up and self._record is not None:
                     if await self._listens(self._record):
@@ -300,7 +307,7 @@ class GatewayProcess:
                 tell(f"Waiting for the gateway's answer ({told} s)")
             await self._clock.sleep(_POLL)
 
-    def _address_known(self) -> bool:
+    async def _address_known(self) -> bool:
         """Whether there is an address to look at; reads the ready file where there is one."""
         if self._record is None or self.spec.ready_file is None:
             return bool(self.url)
@@ -313,7 +320,7 @@ class GatewayProcess:
             return False
         if (url, cert or self._record.cert) != (self._record.url, self._record.cert):
             self._record = msgspec.structs.replace(self._record, url=url, cert=cert or self._record.cert)
-            pidfile.write(self.spec.folder.pid, self._record)
+            await asyncio.to_thread(pidfile.write, self.spec.folder.pid, self._record)
         return True
 
     def _said(self) -> list[str]:
@@ -330,14 +337,23 @@ class GatewayProcess:
     async def _default_look(self) -> Health:
         return await health.probe(self.spec.url, any_answer=self.spec.any_answer)
 
+    def _current(self) -> Record | None:
+        """The pid file is the truth: another of us may have started another process since."""
+        return pidfile.read(self.spec.folder.pid) or self._record
+
     async def _living(self) -> Record | None:
-        record = self._record or pidfile.read(self.spec.folder.pid)
+        record = self._current()
         return record if record is not None and await self._alive(record) else None
 
     async def _alive(self, record: Record) -> bool:
         if self._child is not None and self._child.pid == record.pid:
             return self._child.poll() is None
         return record.born != "" and await asyncio.to_thread(procs.birth, record.pid) == record.born
+
+    def _was_asked(self, record: Record) -> bool:
+        """Whether one of us ended it, in this process or another."""
+        now = pidfile.read(self.spec.folder.pid)
+        return self._asked == record.pid or now is None or now.pid != record.pid or now.stopping
 
     async def _listens(self, record: Record) -> bool:
         """Whether it is this process that holds its port; True where the system does not tell."""
@@ -346,22 +362,30 @@ class GatewayProcess:
 
     async def _end(self, grace: float) -> bool:
         """End our group: the leader and what it started, or what is left of it."""
-        record = self._record or pidfile.read(self.spec.folder.pid)
+        record = self._current()
         if record is None:
             return False
+        child = self._child if self._child and self._child.pid == record.pid else None
         found = await self._alive(record)
         if not found:
-            found = bool(
-                await asyncio.to_thread(procs.left_behind, record.pid, record.born, Path(record.cwd))
-            )
-        self._asked = record
+            cwd = None if child else Path(record.cwd)
+            found = bool(await asyncio.to_thread(procs.left_behind, record.pid, record.born, cwd))
+        self._asked = record.pid
         if found:
-            await launch.end_group(record.pid, self._child, grace, self._clock)
+            await self._mark_stopping(record)
+            await launch.end_group(record.pid, child, grace, self._clock)
         self.spec.folder.pid.unlink(missing_ok=True)
         self._let_go()
         self._record = None
         self._state = State.STOPPED
         return found
+
+    async def _mark_stopping(self, record: Record) -> None:
+        try:
+            marked = msgspec.structs.replace(record, stopping=True)
+            await asyncio.to_thread(pidfile.write, self.spec.folder.pid, marked)
+        except OSError:
+            pass  # a full disk must not keep a process from being ended
 
     async def _abandon(self) -> None:
         """End what a failed or cancelled start has launched; kills, for the caller is leaving."""

@@ -21,13 +21,13 @@ _STAT_STATE, _STAT_PGRP, _STAT_SESSION, _STAT_START = 0, 2, 3, 19
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that listens on a port."""
+    """The process that listens on a port; pid 0 when the system hides whose it is."""
 
     pid: int
     command: str
 
     def __str__(self) -> str:
-        return f"{self.command} (pid {self.pid})"
+        return f"{self.command} (pid {self.pid})" if self.pid else self.command
 
 
 def has_proc() -> bool:
@@ -72,11 +72,12 @@ def group_members(pgid: int) -> list[int]:
     return [int(r[0]) for r in rows if len(r) == 3 and r[1] == str(pgid) and not r[2].startswith("Z")]
 
 
-def left_behind(pgid: int, born: str, cwd: Path) -> list[int]:
+def left_behind(pgid: int, born: str, cwd: Path | None) -> list[int]:
     """Members of a group whose leader has died that are still recognisably its children.
 
-    Same group, same session, not older than the leader, in the same folder: a pid number
-    that was given out again does not fulfil all of them. Empty where there is no /proc.
+    Same group, same session, not older than the leader, in the same folder (unless `cwd` is
+    None: the leader was our own child): a pid number that was given out again does not fulfil
+    all of them. Empty where there is no /proc.
     """
     if not has_proc():
         return []
@@ -89,7 +90,7 @@ def left_behind(pgid: int, born: str, cwd: Path) -> list[int]:
         if stat is None or int(stat[_STAT_SESSION]) != pgid or int(stat[_STAT_START]) < int(start or 0):
             continue
         try:
-            if (PROC / str(pid) / "cwd").readlink() == cwd:
+            if cwd is None or (PROC / str(pid) / "cwd").readlink() == cwd:
                 found.append(pid)
         except OSError:
             continue
@@ -115,9 +116,9 @@ def port_free(port: int) -> bool:
         try:
             probe.bind(("0.0.0.0", port))
         except OSError as error:
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            if error.errno == errno.EADDRINUSE:
                 return False
-            raise
+            # A port below 1024, say: the program itself will tell why it cannot listen.
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         try:
             with socket.socket(family) as probe:
@@ -130,11 +131,13 @@ def port_free(port: int) -> bool:
 
 
 def holder(port: int) -> Holder | None:
-    """Who listens on `port`; None when nobody does or the system does not tell (another user's)."""
+    """Who listens on `port`; None when nobody does (on macOS also when it is another user's)."""
     if has_proc():
         inodes = _listening_inodes(port)
-        pid = _owner_of(inodes) if inodes else None
-        return None if pid is None else Holder(pid, command(pid))
+        if not inodes:
+            return None
+        pid = _owner_of(inodes)
+        return Holder(pid, command(pid)) if pid else Holder(0, "a program of another user")
     fields = _run(["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]).splitlines()
     pids = [line[1:] for line in fields if line.startswith("p")]
     names = [line[1:] for line in fields if line.startswith("c")]
@@ -142,8 +145,7 @@ def holder(port: int) -> Holder | None:
 
 
 def command(pid: int) -> str:
-    """The program's name and, when it has one, the script or class it runs; never all arguments,
-    for those may carry secrets."""
+    """The program's name, without its arguments: those may carry secrets."""
     if not has_proc():
         return Path(_ps(pid, "comm=").strip() or "?").name
     try:
