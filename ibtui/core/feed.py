@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 ALL: frozenset[str] = frozenset({"*"})
 """Fields of a change that replaces the whole thing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """`kind` and `key` name what changed; read its value from the store.
 
     kinds: `position`, `quote`, `order`, `execution`, `pnl`, `summary`, `ledger`, `accounts`,

@@ -278,3 +278,95 @@ class Event(Model, frozen=True, kw_only=True):
     text: str
     level: str = "info"
     """`info`, `warn` or `error`."""
+
+
+class Accounts(Model, frozen=True, kw_only=True):
+    """The brokerage session's accounts (web-api.md §3.1); pseudo account `All` left out."""
+
+    ids: tuple[str, ...] = ()
+    selected: str = ""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    paper: bool | None = None
+
+
+class Placed(Model, frozen=True, kw_only=True):
+    """One accepted order of a placement or modification (web-api.md §4.6 a)."""
+
+    order_id: int
+    """-1 with status `Failed` for a bracket's bad child."""
+    status: Text = None
+    order_ref: Text = None
+    parent_id: Text = None
+    text: Text = None
+
+
+class Question(Model, frozen=True, kw_only=True):
+    """IBKR asks before it takes an order; answer at once with `orders.reply` (web-api.md §4.6 b, §4.7)."""
+
+    id: str
+    messages: tuple[str, ...] = ()
+    """As sent; may hold HTML."""
+    message_ids: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+class Prompt(Model, frozen=True, kw_only=True):
+    """A server prompt about an order, answered with `orders.notification` (web-api.md §4.6 d)."""
+
+    order_id: int
+    request_id: str
+    text: str
+    options: tuple[str, ...] = ()
+    message_id: Text = None
+
+
+class Preview(Model, frozen=True, kw_only=True):
+    """What an order would do (web-api.md §4.9); every amount is text with commas and units."""
+
+    amount: Mapping[str, Text] = field(default_factory=dict)
+    equity: Mapping[str, Text] = field(default_factory=dict)
+    initial: Mapping[str, Text] = field(default_factory=dict)
+    maintenance: Mapping[str, Text] = field(default_factory=dict)
+    position: Mapping[str, Text] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Contract(Model, frozen=True, kw_only=True):
+    """What is known of a contract (web-api.md §5.3–§5.5)."""
+
+    conid: int
+    symbol: Text = None
+    name: Text = None
+    sec_type: Text = None
+    exchange: Text = None
+    currency: Text = None
+    local_symbol: Text = None
+    multiplier: Text = None
+    strike: Text = None
+    right: Text = None
+    expiry: Text = None
+    description: Text = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Bar(Model, frozen=True, kw_only=True):
+    """One bar of history (web-api.md §5.9); real volume = `volume` × `History.volume_factor`."""
+
+    start_ms: int
+    open: Text = None
+    high: Text = None
+    low: Text = None
+    close: Text = None
+    volume: Text = None
+
+
+class History(Model, frozen=True, kw_only=True):
+    """Bars of one contract, oldest first (web-api.md §5.9)."""
+
+    symbol: Text = None
+    bars: tuple[Bar, ...] = ()
+    bar_seconds: int | None = None
+    volume_factor: int = 1
+    delay_s: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,137 @@
+"""One limiter for everything a session sends (web-api.md §1.6).
+
+Requests over a budget wait; they do not fail. Windows are a little wider than the
+server's, because requests that leave 100 ms apart may arrive 90 ms apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ibtui.clock import Clock, SystemClock
+from ibtui.errors import Pacing as PacingError
+
+WINDOW = 1.1
+"""Seconds in which `PER_SECOND` requests may leave."""
+PER_SECOND = 10
+HISTORY_AT_ONCE = 5
+_QUARTER = 15 * 60.0
+
+_BUDGETS: tuple[tuple[re.Pattern[str], float], ...] = tuple(
+    (re.compile(pattern), seconds)
+    for pattern, seconds in (
+        (r"(GET|POST) /tickle", 1.05),
+        (r"GET /iserver/account/orders", 5.1),
+        (r"GET /iserver/account/pnl/partitioned", 5.1),
+        (r"GET /iserver/account/trades", 5.1),
+        (r"GET /portfolio/(sub)?accounts", 5.1),
+        (r"\w+ /fyi/.+", 1.05),
+        (r"POST /iserver/scanner/run", 1.05),
+        (r"GET /sso/validate", 60.5),
+        (r"GET /iserver/scanner/params", _QUARTER),
+        (r"POST /pa/(performance|summary|transactions)", _QUARTER),
+    )
+)
+_HISTORY = "GET /iserver/marketdata/history"
+_BASE = re.compile(r"^/v1/(api|portal)(?=/)")
+
+
+def route(method: str, path: str) -> str:
+    """`METHOD /path` without base, query, doubled and trailing slashes: the key of a budget."""
+    plain = re.sub(r"/{2,}", "/", "/" + path.split("?", 1)[0].split("#", 1)[0]).rstrip("/").lower()
+    return f"{method.upper()} {_BASE.sub('', plain)}"
+
+
+def _interval(key: str) -> float:
+    for pattern, seconds in _BUDGETS:
+        if pattern.fullmatch(key):
+            return seconds
+    return 0.0
+
+
+class Pacing:
+    """Hands out slots in order of asking. One per session, shared by REST and WebSocket.
+
+    `max_wait` seconds is the longest a request may wait for its own budget or for the end
+    of a cool-down; beyond that it fails at once with `errors.Pacing`.
+    """
+
+    def __init__(self, clock: Clock | None = None, max_wait: float = 70.0) -> None:
+        self.clock = clock or SystemClock()
+        self.max_wait = max_wait
+        self._sent: deque[float] = deque(maxlen=PER_SECOND)
+        self._free: dict[str, float] = {}
+        self._history = asyncio.Semaphore(HISTORY_AT_ONCE)
+        self._order = asyncio.Lock()
+        self._blocked_until = 0.0
+        self._penalty = 0.0
+
+    @asynccontextmanager
+    async def slot(self, method: str, path: str) -> AsyncIterator[None]:
+        """Wait until the request may leave; hold the block while it is in flight.
+
+        Raises:
+            errors.Pacing: the wait would be longer than `max_wait`.
+        """
+        key = route(method, path)
+        await self._path(key)
+        if key != _HISTORY:
+            await self.frame()
+            yield
+            return
+        async with self._history:
+            await self.frame()
+            yield
+
+    async def frame(self) -> None:
+        """Wait for the global budget alone; WebSocket frames count in it too (§7.8)."""
+        async with self._order:
+            while True:
+                now = self.clock.monotonic()
+                ready = self._blocked_until
+                if len(self._sent) == PER_SECOND:
+                    ready = max(ready, self._sent[0] + WINDOW)
+                if ready <= now:
+                    self._sent.append(now)
+                    return
+                self._refuse(ready - now, "Everything")
+                await self.clock.sleep(ready - now)
+
+    async def _path(self, key: str) -> None:
+        interval = _interval(key)
+        if not interval:
+            return
+        now = self.clock.monotonic()
+        start = max(now, self._free.get(key, now))
+        self._refuse(start - now, key)
+        self._free[key] = start + interval
+        if start <= now:
+            return
+        try:
+            await self.clock.sleep(start - now)
+        except asyncio.CancelledError:
+            # Give the place back unless somebody has queued up behind it.
+            if self._free.get(key) == start + interval:
+                self._free[key] = start
+            raise
+
+    def _refuse(self, wait: float, what: str) -> None:
+        if wait > self.max_wait:
+            raise PacingError(
+                f"{what} is over its budget of requests for another {wait:.0f} s.",
+                "Wait, then try again; asking sooner would get this address blocked.",
+            )
+
+    def cool_down(self) -> None:
+        """IBKR answered 429: hold everything back, twice as long each time (2 s … 15 min)."""
+        self._penalty = min(max(2.0, self._penalty * 2), _QUARTER)
+        self._blocked_until = max(self._blocked_until, self.clock.monotonic() + self._penalty)
+
+    def fine(self) -> None:
+        """A request went through: the next cool-down starts small again."""
+        if self._penalty and self.clock.monotonic() >= self._blocked_until:
+            self._penalty = 0.0

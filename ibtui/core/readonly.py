@@ -1,0 +1,57 @@
+"""Which requests change orders, however their path is spelled (used by `rest` when read-only).
+
+The rule errs on the safe side: below `iserver`, everything but reading that names orders,
+alerts, replies, questions or notifications counts, except an order preview written plainly.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_WORDS = ("order", "alert", "reply", "question", "suppress", "notification")
+_ALWAYS = ("reply", "question", "suppress", "notification")
+_WHATIF = re.compile(r"/?(v1/(api|portal)/)?iserver/account/(?!\.+/)[\w.-]+/orders?/whatif", re.ASCII)
+_ODD = re.compile(r"[^a-z0-9_.-]")
+
+
+def _segments(path: str) -> list[str]:
+    for _ in range(8):
+        plain = unquote(path)
+        if plain == path:
+            break
+        path = plain
+    path = re.split(r"[?#]", path.replace("\\", "/"), maxsplit=1)[0].lower()
+    out: list[str] = []
+    for raw in path.split("/"):
+        segment = _ODD.sub("", raw.split(";", 1)[0])
+        if segment == "..":
+            if out:
+                out.pop()
+        elif segment not in ("", "."):
+            out.append(segment)
+    return out
+
+
+def _names_orders(segments: list[str], words: tuple[str, ...]) -> bool:
+    if "iserver" not in segments:
+        return False
+    below = segments[segments.index("iserver") + 1 :]
+    return any(segment.startswith(words) for segment in below)
+
+
+def changes_orders(method: str, path: str) -> bool:
+    """True when `method path` places, modifies, cancels or confirms an order or alert.
+
+    Odd spellings (doubled, trailing or encoded slashes, case, `..`, `;`) count as what
+    they become; `path` may carry a query. Previews (`whatif`) are no change
+    (web-api.md §4.5–§4.10).
+    """
+    verb = method.strip().upper()
+    if verb == "POST" and _WHATIF.fullmatch(path.split("?", 1)[0]):
+        return False
+    # `..` may be resolved by us, by a proxy or by nobody: both readings count.
+    unresolved = _segments(path.replace("..", "__"))
+    words = _ALWAYS if verb in _READING else _WORDS
+    return _names_orders(_segments(path), words) or _names_orders(unresolved, words)

@@ -1,0 +1,363 @@
+"""The latest known values: snapshots and stream events in, change sets out (DESIGN §3, data flow b).
+
+Everybody but the owner reads only. Every method that changes something returns the
+`Change`s to publish; it publishes none itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from msgspec import Struct, structs
+
+from ibtui.clock import Clock, SystemClock
+from ibtui.core import merge
+from ibtui.core.endpoints import accounts as accounts_
+from ibtui.core.endpoints import orders as orders_
+from ibtui.core.endpoints import portfolio
+from ibtui.core.endpoints.common import integer
+from ibtui.core.endpoints.session import read_status
+from ibtui.core.feed import Change
+from ibtui.core.models import (
+    Account,
+    Accounts,
+    AuthStatus,
+    Execution,
+    LedgerRow,
+    Order,
+    Pnl,
+    Position,
+    Quote,
+    SummaryRow,
+)
+from ibtui.core.wire import decode as wire
+
+Changes = list[Change]
+
+
+class Missed(Struct, frozen=True):
+    """What a reconciliation found that the stream had not told."""
+
+    fills: int = 0
+    statuses: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.fills or self.statuses)
+
+    @property
+    def text(self) -> str:
+        """`2 fills, 1 status change missed`, or `nothing missed`."""
+        if not self:
+            return "nothing missed"
+        fills = f"{self.fills} fill{'s' * (self.fills != 1)}"
+        statuses = f"{self.statuses} status change{'s' * (self.statuses != 1)}"
+        return f"{fills}, {statuses} missed"
+
+
+class Store:
+    """Accounts, positions, quotes, orders, executions and amounts of one session.
+
+    All mappings are live, read-only views; the values in them are immutable.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self.accounts: tuple[Account, ...] = ()
+        self.selected = ""
+        """The account the brokerage session acts for."""
+        self.auth = AuthStatus()
+        """The brokerage session's state as the stream tells it."""
+        self.unknown_orders: set[int] = set()
+        """Order ids the stream named without saying enough: read the orders anew (§7.7)."""
+        self._positions: dict[str, Position] = {}
+        self._quotes: dict[int, Quote] = {}
+        self._orders: dict[int, Order] = {}
+        self._executions: dict[str, Execution] = {}
+        self._pnl: dict[str, Pnl] = {}
+        self._summary: dict[str, Mapping[str, SummaryRow]] = {}
+        self._ledger: dict[str, Mapping[str, LedgerRow]] = {}
+        self._updated: dict[str, float] = {}
+        self._sts: dict[str, Any] = {}
+        self._holders: dict[int, list[str]] = {}
+        self._order_heard: dict[int, float] = {}
+        self.positions: Mapping[str, Position] = MappingProxyType(self._positions)
+        """By `Position.key`."""
+        self.quotes: Mapping[int, Quote] = MappingProxyType(self._quotes)
+        """By conid."""
+        self.orders: Mapping[int, Order] = MappingProxyType(self._orders)
+        """By order id."""
+        self.executions: Mapping[str, Execution] = MappingProxyType(self._executions)
+        """By execution id."""
+        self.pnl: Mapping[str, Pnl] = MappingProxyType(self._pnl)
+        """By account."""
+        self.summary: Mapping[str, Mapping[str, SummaryRow]] = MappingProxyType(self._summary)
+        """By account, then by lower-case key."""
+        self.ledger: Mapping[str, Mapping[str, LedgerRow]] = MappingProxyType(self._ledger)
+        """By account, then by currency."""
+        self.updated: Mapping[str, float] = MappingProxyType(self._updated)
+        """Kind -> `Clock.monotonic()` of its last news."""
+        self.loaded: frozenset[str] = frozenset()
+        """Kinds whose snapshot is in (an empty one counts)."""
+        self._appliers: dict[type, Callable[[Any], Changes]] = {
+            wire.MarketData: self._market,
+            wire.OrderRows: lambda event: self._order_rows(event.rows),
+            wire.ExecutionRows: lambda event: self._add_executions(orders_.read_executions(event.rows)),
+            wire.PnlRows: lambda event: self._put_pnl(portfolio.read_pnl(event.rows)),
+            wire.SummaryRows: self._summary_rows,
+            wire.LedgerRows: self._ledger_rows,
+            wire.AccountsFrame: lambda event: self.replace_brokerage_accounts(
+                accounts_.read_brokerage(event.body)
+            ),
+            wire.StatusPart: self._status_part,
+        }
+
+    def apply(self, event: wire.Event) -> Changes:
+        """Take in one event of the stream; events that say nothing of the store change nothing."""
+        applier = self._appliers.get(event.__class__)
+        return applier(event) if applier is not None else []
+
+    def _market(self, event: wire.MarketData) -> Changes:
+        fields = event.fields
+        if not fields:
+            return []
+        conid = event.conid
+        old = self._quotes.get(conid)
+        names = merge.names(fields)
+        if old is not None:
+            fields = {**old.fields, **fields}
+        self._quotes[conid] = Quote(conid=conid, fields=fields, updated_ms=event.updated_ms)
+        self._updated["quote"] = self._clock.monotonic()
+        changes = [merge.quote_change(conid, names)]
+        holders = self._holders.get(conid)
+        if holders is not None:
+            told = merge.position_fields(event.fields, alone=len(holders) == 1)
+            if told:
+                self._touch("position")
+                for key in holders:
+                    self._positions[key] = structs.replace(self._positions[key], **told)
+                    changes.append(Change("position", key, merge.names(told)))
+        return changes
+
+    def _touch(self, kind: str) -> None:
+        self._updated[kind] = self._clock.monotonic()
+
+    def _snapshot(self, kind: str) -> None:
+        self._touch(kind)
+        if kind not in self.loaded:
+            self.loaded |= {kind}
+
+    # accounts
+
+    def replace_accounts(self, accounts: Iterable[Account]) -> Changes:
+        """The portfolio's accounts (§3.3)."""
+        self._snapshot("accounts")
+        found = tuple(accounts)
+        if found == self.accounts:
+            return []
+        self.accounts = found
+        if not self.selected and found:
+            self.selected = found[0].id
+        return [Change("accounts", "*")]
+
+    def replace_brokerage_accounts(self, found: Accounts) -> Changes:
+        """The brokerage session's accounts (§3.1): which is selected, and ids while no more is known."""
+        before = (self.selected, self.accounts)
+        self.selected = found.selected or self.selected
+        if not self.accounts:
+            self.accounts = tuple(
+                Account(id=id_, alias=found.aliases.get(id_), paper=id_.startswith("D")) for id_ in found.ids
+            )
+        self._touch("accounts")
+        return [Change("accounts", "*")] if (self.selected, self.accounts) != before else []
+
+    def select(self, account: str) -> Changes:
+        """Another account is the selected one now."""
+        changed = account != self.selected
+        self.selected = account
+        return [Change("accounts", "*", frozenset({"selected"}))] if changed else []
+
+    # positions and quotes
+
+    def replace_positions(self, account: str, positions: Iterable[Position]) -> Changes:
+        """All positions of `account`; what only the stream tells (daily P&L, fresher prices) is kept."""
+        self._snapshot("position")
+        fresh = {
+            position.key: merge.position(position, self._positions.get(position.key))
+            for position in positions
+        }
+        old = {key: found for key, found in self._positions.items() if found.account == account}
+        if fresh.keys() == old.keys():
+            changes = merge.differences("position", old, fresh)
+        else:
+            for key in old.keys() - fresh.keys():
+                del self._positions[key]
+            changes = [Change("position", "*")]
+        self._positions.update(fresh)
+        self._holders.clear()
+        for key, found in self._positions.items():
+            self._holders.setdefault(found.conid, []).append(key)
+        return changes
+
+    def merge_quotes(self, quotes: Iterable[Quote]) -> Changes:
+        """Quotes of a REST snapshot (§5.8)."""
+        self._snapshot("quote")
+        changes: Changes = []
+        for quote in quotes:
+            changes += self._market(wire.MarketData(quote.conid, dict(quote.fields), quote.updated_ms))
+        return changes
+
+    # orders and executions
+
+    def replace_orders(self, orders: Iterable[Order], asked_at: float | None = None) -> Changes:
+        """The day's orders (§4.1). `asked_at` is the `Clock.monotonic()` at which they were asked for:
+        orders the stream has spoken of since then are left as the stream says."""
+        self._snapshot("order")
+        self.unknown_orders.clear()
+        fresh = {order.order_id: order for order in orders}
+        if asked_at is not None:
+            for order_id, heard in self._order_heard.items():
+                if heard >= asked_at and order_id in self._orders:
+                    fresh[order_id] = self._orders[order_id]
+        changes: Changes = []
+        if self._orders.keys() - fresh.keys():
+            for order_id in self._orders.keys() - fresh.keys():
+                del self._orders[order_id]
+                self._order_heard.pop(order_id, None)
+            changes.append(Change("order", "*"))
+        for order_id, order in fresh.items():
+            changes += self._put_order(self._orders.get(order_id), order)
+        return changes
+
+    def _put_order(self, old: Order | None, new: Order) -> Changes:
+        if old == new:
+            return []
+        self._orders[new.order_id] = new
+        fields = merge.changed(old, new)
+        rejected = merge.is_rejection(new) and (old is None or not merge.is_rejection(old))
+        return [Change("order", str(new.order_id), fields, keep=rejected)]
+
+    def _order_rows(self, rows: Iterable[Mapping[str, Any]]) -> Changes:
+        changes: Changes = []
+        now = self._clock.monotonic()
+        for row in rows:
+            order_id = integer(row.get("orderId"))
+            if order_id is None:
+                continue
+            self._touch("order")
+            old = self._orders.get(order_id)
+            if old is None and not ("status" in row and "conid" in row):
+                # A delta of an order we never saw whole says too little to show.
+                self.unknown_orders.add(order_id)
+                continue
+            new = merge.order(old, order_id, row)
+            if new is not None:
+                self._order_heard[order_id] = now
+                changes += self._put_order(old, new)
+        return changes
+
+    def replace_executions(self, executions: Iterable[Execution]) -> Changes:
+        """Executions of REST (§4.3); they are added, for none ever goes away."""
+        self._snapshot("execution")
+        return self._add_executions(executions)
+
+    def _add_executions(self, executions: Iterable[Execution]) -> Changes:
+        changes: Changes = []
+        for found in executions:
+            old = self._executions.get(found.execution_id)
+            new = found if old is None else merge.execution(old, found)
+            if old == new:
+                continue
+            self._executions[found.execution_id] = new
+            # Each fill is told once and never merged away; its commission comes as a plain change.
+            fields = merge.changed(old, new)
+            changes.append(Change("execution", found.execution_id, fields, keep=old is None))
+        if changes:
+            self._touch("execution")
+        return changes
+
+    def reconcile(
+        self, orders: Iterable[Order], executions: Iterable[Execution], asked_at: float | None = None
+    ) -> tuple[Changes, Missed]:
+        """Take in orders and executions read after a gap; also says what the gap had swallowed."""
+        before = {order_id: order.status for order_id, order in self._orders.items()}
+        fills = len(self._executions)
+        changes = self.replace_orders(orders, asked_at) + self.replace_executions(executions)
+        statuses = sum(before.get(order_id) != order.status for order_id, order in self._orders.items())
+        return changes, Missed(len(self._executions) - fills, statuses)
+
+    # amounts
+
+    def replace_pnl(self, pnl: Mapping[str, Pnl]) -> Changes:
+        """P&L of REST (§3.10); an account it does not name keeps its values."""
+        self._snapshot("pnl")
+        return self._put_pnl(pnl)
+
+    def _put_pnl(self, pnl: Mapping[str, Pnl]) -> Changes:
+        changes: Changes = []
+        now_ms = int(self._clock.now().timestamp() * 1000)
+        for account, found in pnl.items():
+            old = self._pnl.get(account)
+            new = merge.over(old, found, updated_ms=now_ms)
+            self._pnl[account] = new
+            changes.append(Change("pnl", account, merge.changed(old, new)))
+        if changes:
+            self._snapshot("pnl")
+        return changes
+
+    def replace_summary(self, account: str, rows: Mapping[str, SummaryRow]) -> Changes:
+        """The summary of an account (§3.4)."""
+        self._snapshot("summary")
+        return self._put_rows("summary", self._summary, account, rows, whole=True)
+
+    def _summary_rows(self, event: wire.SummaryRows) -> Changes:
+        rows = {row.key: row for raw in event.rows if (row := portfolio.read_summary_frame(raw)) is not None}
+        return self._put_rows("summary", self._summary, event.account, rows, whole=False)
+
+    def replace_ledger(self, account: str, rows: Mapping[str, LedgerRow]) -> Changes:
+        """The ledger of an account (§3.6)."""
+        self._snapshot("ledger")
+        return self._put_rows("ledger", self._ledger, account, rows, whole=True)
+
+    def _ledger_rows(self, event: wire.LedgerRows) -> Changes:
+        found = (portfolio.read_ledger_frame(raw) for raw in event.rows)
+        rows = {row.currency: row for row in found if row is not None}
+        return self._put_rows("ledger", self._ledger, event.account, rows, whole=False)
+
+    def _put_rows(
+        self,
+        kind: str,
+        table: dict[str, Mapping[str, Any]],
+        account: str,
+        rows: Mapping[str, Any],
+        whole: bool,
+    ) -> Changes:
+        old = table.get(account, {})
+        names = frozenset(key for key, row in rows.items() if not merge.same(old.get(key), row))
+        if whole:
+            names |= frozenset(old.keys() - rows.keys())
+        self._touch(kind)
+        if not names:
+            return []
+        if whole:
+            table[account] = dict(rows)
+        else:
+            # A frame tells only some members of a row, and only some rows.
+            table[account] = {**old, **{key: merge.over(old.get(key), row) for key, row in rows.items()}}
+        return [Change(kind, account, names)]
+
+    # the session
+
+    def _status_part(self, event: wire.StatusPart) -> Changes:
+        self._sts.update(event.part)
+        new = read_status(self._sts)
+        if new == self.auth:
+            return []
+        fields = merge.changed(self.auth, new)
+        self.auth = new
+        return [Change("status", "brokerage", fields)]
+
+    def new_socket(self) -> None:
+        """A new socket begins to tell the session's state from the start (§7.5)."""
+        self._sts.clear()
