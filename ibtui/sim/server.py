@@ -251,7 +251,7 @@ class Simulator:
             return await handler(request)  # type: ignore[no-any-return]
         self.sessions.look()
         began = time.monotonic()
-        body = await request.text() if request.can_read_body else ""
+        body = (await request.read()).decode(errors="replace") if request.can_read_body else ""
         entry = self.journal.add(
             request.method, request.path, _via(request), body, request.query_string, request.content_type
         )

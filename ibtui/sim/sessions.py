@@ -93,7 +93,7 @@ class Sessions:
     def begin(self, user: User, *, replaces: Life | None, by_itself: bool) -> Life:
         """Log a user in (SSO); `by_itself` opens the brokerage session after `auth_delay_s`."""
         if replaces is not None and not replaces.over:
-            self._end(replaces, "replaced")
+            self._fall_silent(replaces, "replaced")
         now = self.clock.now()
         session = Session(user=user, selected_account=user.accounts[0])
         life = Life(session, began=now, last_seen=now, midnight=self._midnight(now))
@@ -166,7 +166,7 @@ class Sessions:
     def reset(self) -> None:
         """The nightly reset: every session ends, tokens change, sockets beat on without content."""
         for life in self.alive():
-            self._reset(life)
+            self._fall_silent(life, "reset")
 
     # --- time ------------------------------------------------------------------------------
 
@@ -179,7 +179,7 @@ class Sessions:
         now = self.clock.now()
         for life in self.alive():
             if now >= life.midnight:
-                self._reset(life)
+                self._fall_silent(life, "reset")
             elif now - life.last_seen >= self.settings.sso_s:
                 self._end(life, "expired")
             else:
@@ -234,10 +234,10 @@ class Sessions:
         if self.listener is not None:
             self.listener.rotated(life.session)
 
-    def _reset(self, life: Life) -> None:
-        # Silence first: what real sockets show of the reset is nothing at all (web-api.md §7.9).
+    def _fall_silent(self, life: Life, why: str) -> None:
+        """End it as the nightly reset and a new login do: its sockets beat on, dead (web-api.md §7.9)."""
         self._rotate(life)
-        self._close(life, "reset")
+        self._close(life, why)
 
     def _end(self, life: Life, why: str) -> None:
         self.lose_brokerage(life)

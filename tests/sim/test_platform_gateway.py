@@ -186,6 +186,23 @@ async def test_two_gateways_keep_their_sessions_apart() -> None:
         await sim.stop()
 
 
+async def test_the_same_user_twice_competes() -> None:
+    sim = await started(scenario.load(), plain=True, brokerage=TinyBrokerage())
+    try:
+        async with Gateway(sim) as one, Gateway(sim) as two:
+            await one.login("demo123")
+            await one.handshake()
+            await two.login("demo123")
+            await two.handshake()
+            sim.clock.advance(sim.scenario.settings.compete_delay_s)
+            loser = (await one.get("/iserver/auth/status")).json()
+            assert (loser["authenticated"], loser["competing"]) == (False, True)
+            winner = (await two.get("/iserver/auth/status")).json()
+            assert (winner["authenticated"], winner["competing"]) == (True, False)
+    finally:
+        await sim.stop()
+
+
 @pytest.mark.parametrize(
     ("challenge", "shared", "data"),
     [(0xAF2, 0x1, "af21"), (0xAF2, 0x10, "0af210"), (0xAB, 0xCD, "abcd"), (0x1, 0x2, "12")],

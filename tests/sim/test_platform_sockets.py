@@ -229,3 +229,40 @@ async def test_a_reader_that_does_not_read_costs_prices_then_the_connection(
         with pytest.raises(websockets.ConnectionClosedError):
             for _ in range(1000):
                 await frame(ws)
+
+
+@pytest.mark.parametrize("how", ["reset", "login"])
+async def test_sockets_beat_on_after_a_reset_and_a_new_login(
+    sim: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("ibtui.sim.sockets.BEAT_S", 0.3)
+    async with client.socket(f"api={client.token}") as ws:
+        await frame_with(ws, "sts")
+        if how == "reset":
+            await client.control("/session", {"action": "reset"})
+        else:
+            await client.login("demo456")
+        await ws.send("smd+265598+{}")
+        await ws.send("spl+{}")
+        for _ in range(3):
+            assert list(await frame(ws)) == ["topic", "hb"]
+
+
+async def test_two_sockets_of_a_session_have_their_own_subscriptions(client: Client) -> None:
+    cookie = f"api={client.token}"
+    async with client.socket(cookie) as one, client.socket(cookie) as two:
+        await frame_with(one, "sts")
+        await frame_with(two, "sts")
+        await one.send("spl+{}")
+        assert (await frame(one))["topic"] == "spl"
+        with pytest.raises(TimeoutError):
+            await frame(two, 0.2)
+
+
+async def test_upgrade_can_be_refused_by_a_fault(client: Client) -> None:
+    await client.control("/faults", {"path": "/v1/api/ws", "kind": "status", "status": 503})
+    with pytest.raises(websockets.InvalidStatus):
+        async with client.socket(f"api={client.token}"):
+            pass
+    async with client.socket(f"api={client.token}") as ws:
+        assert (await frame(ws))["topic"] == "system"
