@@ -318,6 +318,8 @@ class LocalRuntime:
             self._hub.publish([Change("status", "*")])
 
     def _event(self, source: str, text: str, level: str = "info") -> None:
+        if self._events and (self._events[-1].source, self._events[-1].text) == (source, text):
+            return
         self._events.append(Event(at=self.clock.now(), source=source, text=text, level=level))
         self._hub.publish([Change("event", "*")])
 
