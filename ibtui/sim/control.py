@@ -125,9 +125,19 @@ class _Desk:
         return {"messages_per_s": rate}
 
     async def positions(self, body: dict[str, Any], request: web.Request) -> Any:
+        """`account` defaults to the one that the current session looks at."""
         count = int(_number(body, "count", 0, 10_000))
-        self._sim.world.set_positions(count)
-        return {"count": count}
+        account = body.get("account") or self._current_account()
+        self._sim.world.set_positions(count, account)
+        return {"count": count, "account": account}
+
+    def _current_account(self) -> str | None:
+        jar = self._sim.sessions.jar
+        if jar is None:
+            return None
+        session = jar.session
+        chosen = session.selected_account
+        return chosen if chosen in session.user.accounts else session.user.accounts[0]
 
     async def clock(self, body: dict[str, Any], request: web.Request) -> Any:
         self._sim.clock.advance(_number(body, "advance_s", 0, 366 * 86_400))

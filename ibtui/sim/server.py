@@ -111,7 +111,8 @@ class Simulator:
             self._application(),
             access_log=None,
             handle_signals=False,
-            handler_cancellation=True,
+            # An order that was received is worked on, even if its sender hangs up meanwhile.
+            handler_cancellation=False,
             shutdown_timeout=1.0,
             keepalive_timeout=120.0,
         )

@@ -23,8 +23,8 @@ class TinyWorld:
     def set_rate(self, rate: int) -> None:
         self.calls.append(("rate", rate))
 
-    def set_positions(self, count: int) -> None:
-        self.calls.append(("positions", count))
+    def set_positions(self, count: int, account: str | None = None) -> None:
+        self.calls.append(("positions", (count, account)))
 
     def set_price(self, conid: int, price: float) -> None:
         self.calls.append(("price", (conid, price)))

@@ -27,6 +27,8 @@ Start = Callable[..., Any]
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Start the simulator as a process; gives it and its ready object."""
     processes: list[asyncio.subprocess.Process] = []
+    folder = tmp_path / "tmp"
+    folder.mkdir()
 
     async def begin(*words: str, stdin: int = asyncio.subprocess.DEVNULL) -> tuple[Any, dict[str, Any]]:
         process = await asyncio.create_subprocess_exec(
@@ -36,7 +38,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             *words,
             stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "TMPDIR": str(tmp_path)},
+            env={**os.environ, "TMPDIR": str(folder)},
         )
         processes.append(process)
         assert process.stdout is not None
@@ -76,7 +78,8 @@ async def test_ready_file_and_a_clean_end(start: Start, tmp_path: Path) -> None:
             assert reply.status_code == 302
     process.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(process.wait(), 5) == 0
-    assert [one.name for one in tmp_path.iterdir()] == ["ready.json"]
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert [one.name for one in tmp_path.iterdir() if one.is_file()] == ["ready.json"]
 
 
 async def test_same_seed_same_users(start: Start) -> None:

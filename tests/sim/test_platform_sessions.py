@@ -341,7 +341,7 @@ async def test_control_reaches_the_world(sim: Simulator, client: Client) -> None
     await client.control("/pause", {"paused": True})
     assert sim.world.calls == [  # type: ignore[attr-defined]
         ("rate", 500),
-        ("positions", 10),
+        ("positions", (10, "DU1234567")),
         ("price", (265598, 190.5)),
         ("pause", True),
     ]
