@@ -115,7 +115,7 @@ on a title does the same.
     @property
     def keys(self) -> list[str]:
         """Keys of the rows shown, top first."""
-        return self._rows.keys()
+        return self._rows.view()
 
     @property
     def filter_text(self) -> str:
@@ -191,7 +191,7 @@ on a title does the same.
     def _change(self, act: Callable[[], Delta], *, may_lose: bool) -> None:
         """Change the rows, then bring cursor, scroll position and screen after them."""
         place = None if self._cursor is None else self._rows.index(self._cursor)
-        before = self._rows.keys() if may_lose and place is not None else ()
+        before = self._rows.view() if may_lose and place is not None else ()
         delta = act()
         if not delta:
             return

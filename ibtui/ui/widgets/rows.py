@@ -119,7 +119,7 @@ class RowSet:
         """The key at a place of the view; IndexError beyond it."""
         return self._order[index][1]
 
-    def keys(self, start: int = 0, stop: int | None = None) -> list[str]:
+    def view(self, start: int = 0, stop: int | None = None) -> list[str]:
         """The keys of the view, top first, or a slice of them."""
         return [key for _, key in self._order[start:stop]]
 

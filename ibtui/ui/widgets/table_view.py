@@ -159,7 +159,7 @@ class TableView(ScrollView, inherit_bindings=False):
 
     def _note_seen(self) -> None:
         self._seen_top = top = self.scroll_offset.y
-        self._seen = [(key, self._rows.branch(key)) for key in self._rows.keys(top, top + self._body)]
+        self._seen = [(key, self._rows.branch(key)) for key in self._rows.view(top, top + self._body)]
 
     def _show_all(self) -> None:
         """Catch up with the model: size, scroll position, everything painted."""
