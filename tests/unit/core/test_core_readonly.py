@@ -1,0 +1,73 @@
+"""Read-only: order-changing routes are recognised however they are spelled."""
+
+from __future__ import annotations
+
+import pytest
+
+from ibtui.core.readonly import changes_orders
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/iserver/account/DU1/orders"),
+        ("post", "iserver/account/DU1/orders/"),
+        ("POST", "//iserver//account/DU1//orders"),
+        ("POST", "/ISERVER/Account/DU1/ORDERS"),
+        ("POST", "/iserver/account/DU1/%6Frders"),
+        ("POST", "/iserver/account/DU1/%256Frders"),
+        ("POST", "/iserver%2Faccount%2FDU1%2Forders"),
+        ("POST", "/iserver/account/DU1/orders?x=/whatif"),
+        ("POST", "/iserver/account/DU1/orders;a=b"),
+        ("POST", "/iserver/account/DU1/orders%00"),
+        ("POST", "/iserver\\account\\DU1\\orders"),
+        ("POST", "/portfolio/../iserver/account/DU1/orders"),
+        ("POST", "/iserver/account/DU1/orders/whatif/.."),
+        ("POST", "/iserver/account/DU1/orders/x/../"),
+        ("POST", "/iserver/account/DU1/orders/./"),
+        ("POST", "/iserver/account/DU1/orders/whatif/../"),
+        ("POST", "/iserver/account/../orders/whatif/x"),
+        ("POST", "/v1/api/iserver/account/DU1/orders"),
+        ("POST", "/v1/portal/iserver/account/DU1/order/5"),
+        ("POST", "/iserver/account/orders/GROUP"),
+        ("POST", "/iserver/account/DU1/order/1834567001"),
+        ("PUT", "/iserver/account/DU1/order/1834567001"),
+        ("DELETE", "/iserver/account/DU1/order/1834567001"),
+        ("DELETE", "/iserver/account/DU1/order/whatif"),
+        ("POST", "/iserver/reply/5f0c"),
+        ("GET", "/iserver/reply/5f0c"),
+        ("POST", "/iserver/questions/suppress"),
+        ("POST", "/iserver/questions/suppress/reset"),
+        ("POST", "/iserver/account/DU1/alert"),
+        ("POST", "/iserver/account/DU1/alert/activate"),
+        ("DELETE", "/iserver/account/DU1/alert/7"),
+        ("POST", "/iserver/notification"),
+        (" POST ", "/iserver/notification#x"),
+    ],
+)
+def test_changes(method: str, path: str) -> None:
+    assert changes_orders(method, path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/iserver/account/orders"),
+        ("GET", "/iserver/account/order/status/1"),
+        ("GET", "/iserver/account/DU1/alerts"),
+        ("GET", "/iserver/account/trades"),
+        ("POST", "/iserver/account/DU1/orders/whatif"),
+        ("POST", "/v1/api/iserver/account/DU1/orders/whatif?x=1"),
+        ("POST", "/iserver/account"),
+        ("POST", "/tickle"),
+        ("POST", "/logout"),
+        ("POST", "/iserver/auth/ssodh/init"),
+        ("POST", "/iserver/secdef/search"),
+        ("POST", "/iserver/contract/rules"),
+        ("POST", "/portfolio/DU1/positions/invalidate"),
+        ("POST", "/pa/performance"),
+        ("PUT", "/fyi/notifications/1"),
+    ],
+)
+def test_does_not_change(method: str, path: str) -> None:
+    assert not changes_orders(method, path)
