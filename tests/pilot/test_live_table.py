@@ -455,3 +455,39 @@ async def test_ten_thousand_rows() -> None:
         await pilot.press("G")
         await pilot.pause()
         assert lines(app)[-1].startswith(f"▸{app.table.keys[-1]}")
+
+
+class OwnColours(TableApp):
+    CSS = """
+    LiveTable > .live-table--up { color: $pnl-up; }
+    """
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return {"pnl-up": "#00ff88"}
+
+
+async def test_an_app_may_give_its_own_colours() -> None:
+    app = OwnColours([row("a"), row("b", 1, 5)])
+    async with app.run_test(size=(80, 24)):
+        colors = {s.style.color.name for s in app.table.render_line(2) if s.style and s.style.color}
+        assert "#00ff88" in colors
+
+
+@pytest.mark.parametrize("theme", ["ansi-dark", "ansi-light", "textual-dark", "textual-light"])
+async def test_the_cursor_row_stands_out_in_every_theme(theme: str) -> None:
+    app = TableApp([row("a", 1, 5), row("b", 1, 5)])
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.theme = theme
+        await pilot.pause()
+        cursor, other = ({s.style for s in app.table.render_line(y)} for y in (1, 2))
+        assert cursor.isdisjoint(other)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (5, 3), (20, 4), (400, 100)])
+async def test_any_size_will_do(size: tuple[int, int]) -> None:
+    app = TableApp([row(f"r{i:03}", i) for i in range(150)] + [row("leg", parent="r149")])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.resize_terminal(*size)
+        await pilot.press("G", "k", "s", "pageup")
+        await pilot.pause()
+        assert {len(line) for line in lines(app)} == {size[0]}
