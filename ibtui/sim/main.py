@@ -17,6 +17,8 @@ from ibtui.sim.scenario import load
 from ibtui.sim.server import Simulator
 from ibtui.sim.tls import write_private
 
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -39,29 +41,39 @@ class Options:
 async def run(options: Options) -> int:
     """Serve until SIGINT, SIGTERM or (tied) the end of standard input; returns the exit status.
 
-    Raises UsageError for an unknown scenario or user and OSError for an address that is taken.
+    Raises UsageError for an unknown scenario or user or a ready file that cannot be written, and
+    OSError for an address that cannot be bound.
     """
     simulator = Simulator(load(options.scenario, options.seed))
     if options.logged_in:
         simulator.log_in(options.logged_in)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDS:
         loop.add_signal_handler(number, stop.set)
     await simulator.start(options.host, options.port, options.plain)
     try:
         line = json.dumps(simulator.ready(), separators=(",", ":")) + "\n"
         if options.ready is not None:
-            write_private(options.ready, line.encode())
+            _write_ready(options.ready, line)
         _say(line)
         if options.tied:
             _watch_stdin(loop, stop)
         await stop.wait()
     finally:
         await simulator.stop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _ENDS:
             loop.remove_signal_handler(number)
     return 0
+
+
+def _write_ready(path: Path, line: str) -> None:
+    try:
+        write_private(path, line.encode())
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}.", "Choose another --ready file."
+        ) from None
 
 
 def _say(line: str) -> None:

@@ -182,6 +182,7 @@ class Simulator:
         app.add_routes(
             [
                 web.get("/", self._root),
+                web.get("/clear", self._clear),
                 web.get("/sso/Login", self.sso.page),
                 web.get("/sso/ping", self.sso.ping),
                 web.post("/sso/Authenticator", self.sso.authenticator),
@@ -199,6 +200,12 @@ class Simulator:
 
     async def _root(self, request: web.Request) -> web.StreamResponse:
         return web.Response(status=302, headers={"Location": LOGIN_PAGE})
+
+    async def _clear(self, request: web.Request) -> web.StreamResponse:
+        """The gateway forgets its cookies: the session is over for everybody (login.md §9.3)."""
+        if self.sessions.jar is not None and not self.sessions.jar.over:
+            self.sessions.logout(self.sessions.jar)
+        return web.Response(text="cleared")
 
     def _bound(self, route: Route) -> Callable[[web.Request], Any]:
         handler, needs = route.handler, route.needs

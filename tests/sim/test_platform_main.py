@@ -154,7 +154,12 @@ async def _ignore(request: Any) -> None:
 
 @pytest.mark.parametrize(
     ("words", "status"),
-    [(("--scenario", "no-such"), 2), (("--logged-in", "no-such"), 2), (("--host", "203.0.113.9"), 1)],
+    [
+        (("--scenario", "no-such"), 2),
+        (("--logged-in", "no-such"), 2),
+        (("--host", "203.0.113.9"), 1),
+        (("--ready", "/no/such/folder/x"), 2),
+    ],
 )
 async def test_what_cannot_start_says_so(words: tuple[str, ...], status: int) -> None:
     process = await asyncio.create_subprocess_exec(
