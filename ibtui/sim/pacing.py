@@ -13,20 +13,22 @@ BOX_S = 15 * 60.0
 HISTORY = "/iserver/marketdata/history"
 HISTORY_AT_ONCE = 5
 
-# (method or *, path below /v1/api, seconds between two calls)
-_TABLE: tuple[tuple[str, re.Pattern[str], float], ...] = tuple(
-    (method, re.compile(path), seconds)
-    for method, path, seconds in (
-        ("*", r"/fyi/.*", 1.0),
-        ("GET", r"/iserver/account/orders", 5.0),
-        ("GET", r"/iserver/account/pnl/partitioned", 5.0),
-        ("GET", r"/iserver/account/trades", 5.0),
-        ("GET", r"/iserver/scanner/params", 900.0),
-        ("POST", r"/iserver/scanner/run", 1.0),
-        ("POST", r"/pa/(performance|summary|transactions)", 900.0),
-        ("GET", r"/portfolio/(accounts|subaccounts)", 5.0),
-        ("GET", r"/sso/validate", 60.0),
-        ("*", r"/tickle", 1.0),
+# (method or *, path below /v1/api, seconds between two calls, calls that may come together)
+# Together: published clients ask twice in a row for what is empty the first time (orders, P&L,
+# trades: web-api.md §1.7), or tickle thrice while they open a websocket, and IBKR lets them.
+_TABLE: tuple[tuple[str, re.Pattern[str], float, int], ...] = tuple(
+    (method, re.compile(path), seconds, together)
+    for method, path, seconds, together in (
+        ("*", r"/fyi/.*", 1.0, 1),
+        ("GET", r"/iserver/account/orders", 5.0, 2),
+        ("GET", r"/iserver/account/pnl/partitioned", 5.0, 2),
+        ("GET", r"/iserver/account/trades", 5.0, 2),
+        ("GET", r"/iserver/scanner/params", 900.0, 1),
+        ("POST", r"/iserver/scanner/run", 1.0, 1),
+        ("POST", r"/pa/(performance|summary|transactions)", 900.0, 1),
+        ("GET", r"/portfolio/(accounts|subaccounts)", 5.0, 2),
+        ("GET", r"/sso/validate", 60.0, 1),
+        ("*", r"/tickle", 1.0, 3),
     )
 )
 
@@ -34,7 +36,8 @@ _TABLE: tuple[tuple[str, re.Pattern[str], float], ...] = tuple(
 @dataclass(slots=True)
 class _Budget:
     calls: deque[float] = field(default_factory=deque)
-    last: dict[str, float] = field(default_factory=dict)
+    used: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Path -> calls not yet made up for, and when that was counted."""
     boxed_until: float = 0.0
     history: int = 0
 
@@ -57,16 +60,18 @@ class Pacing:
             return False
         while budget.calls and now - budget.calls[0] >= WINDOW_S:
             budget.calls.popleft()
-        gap = _gap(method, path)
-        stamp = budget.last.get(path)
-        fits = len(budget.calls) < PER_WINDOW and (gap is None or stamp is None or now - stamp >= gap)
+        gap, together = _limit(method, path)
+        owed, since = budget.used.get(path, (0.0, now))
+        owed = max(0.0, owed - (now - since) / gap) if gap else 0.0
+        # A hair's width of tolerance: 0.999.. calls made up for in exactly `gap` seconds are one.
+        fits = len(budget.calls) < PER_WINDOW and owed + 1 <= together + 1e-6
         if not fits:
             if box:
                 budget.boxed_until = now + BOX_S
             return False
         budget.calls.append(now)
-        if gap is not None:
-            budget.last[path] = now
+        if gap:
+            budget.used[path] = (owed + 1, now)
         return True
 
     def enter_history(self, owner: str) -> bool:
@@ -89,8 +94,9 @@ class Pacing:
         return self._budgets.setdefault(owner, _Budget())
 
 
-def _gap(method: str, path: str) -> float | None:
-    for wanted, pattern, seconds in _TABLE:
+def _limit(method: str, path: str) -> tuple[float, int]:
+    """Seconds between two calls (0: no limit of its own), and how many may come together."""
+    for wanted, pattern, seconds, together in _TABLE:
         if wanted in ("*", method) and pattern.fullmatch(path):
-            return seconds
-    return None
+            return seconds, together
+    return 0.0, 1
