@@ -119,6 +119,10 @@ class Quirks:
     penalty_box: bool = False
     change_pct_as_text: bool = False
     """Field 83 as a string on REST."""
+    position_lag_s: float = 30.0
+    """REST positions show a fill so late, unless invalidated (§3.8)."""
+    abandoned_orders_live: bool = False
+    """An order whose question was invalidated goes live with the next one of its kind (§4.7)."""
 
 
 @dataclass(slots=True)

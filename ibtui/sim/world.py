@@ -88,9 +88,12 @@ class World:
         self.listeners: list[Listener] = []
         self.matcher = Matcher(self)
         self.users = users
+        self.notices: dict[str, Any] = {}
+        """Notification boxes by user name, kept by their routes."""
         self._books: dict[str, Book] = {}
         self._ids = random.Random(f"{seed}:ids")
         self._venues = random.Random(f"{seed}:venues")
+        self._refs: dict[tuple[str, str], float] = {}
         self._next_order = 1834567000
         self._next_execution = 0
         self._timers: list[tuple[float, int, Callable[[], Any]]] = []
@@ -135,6 +138,14 @@ class World:
         text = f"{self._ids.getrandbits(128):032x}"
         return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
+    def ref_taken(self, account: str, ref: str) -> bool:
+        """Whether a `cOID` was used within 24 hours."""
+        return self.clock.now() - self._refs.get((account, ref), -1e18) < 86_400
+
+    def take_ref(self, account: str, ref: str) -> None:
+        """Use a `cOID`."""
+        self._refs[account, ref] = self.clock.now()
+
     def new_order_id(self) -> int:
         """The next order id."""
         self._next_order += 1
@@ -161,6 +172,8 @@ class World:
     def register(self, order: Order) -> None:
         """Put an order into the day's list."""
         order.time_ms = order.time_ms or self.clock.now_ms()
+        if order.ref:
+            self.take_ref(order.account, order.ref)
         self.orders[order.order_id] = order
         self.market.watch(order.contract.conid)
         self.sequence += 1

@@ -1,0 +1,47 @@
+"""Price history over REST (web-api.md §5.9)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ibtui.sim import bars
+from ibtui.sim.rest.common import cold, conid_of, truth, wait
+from ibtui.sim.seam import Call, Needs, Route, refuse, reply
+
+MAX_FLIGHTS = 5
+TRAVEL_S = 0.05
+SOURCES = frozenset({"", "trades", "midpoint", "bid_ask", "bid", "ask"})
+
+
+async def _history(call: Call) -> web.StreamResponse:
+    query = call.request.query
+    contract = conid_of(call, query.get("conid"))
+    if query.get("direction") == "1" or query.get("source", "").lower() not in SOURCES:
+        raise refuse(500, "Chart data unavailable")
+    try:
+        wish = bars.Wish.of(
+            query.get("period", "1w"),
+            query.get("bar", ""),
+            query.get("startTime", ""),
+            truth(query.get("outsideRth")),
+        )
+    except ValueError:
+        raise refuse(400, "Bad Request: period, bar or startTime is not valid", with_status=True) from None
+    flights = call.session.scratch.setdefault("history", [0])
+    if flights[0] >= MAX_FLIGHTS:
+        raise refuse(429, "Too Many Requests", with_status=True)
+    flights[0] += 1
+    try:
+        await wait(call, TRAVEL_S)
+        if cold(call, "history"):
+            # The back-end starts with the first request of a session (quirk 1).
+            raise refuse(503, "Service Unavailable", with_status=True)
+        return reply(bars.history(call.world, contract, wish))
+    finally:
+        flights[0] -= 1
+
+
+ROUTES: list[Route] = [
+    Route("GET", "/iserver/marketdata/history", _history),
+    Route("GET", "/hmds/history", _history, Needs.SSO),
+]
