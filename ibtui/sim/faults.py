@@ -19,10 +19,10 @@ _FOREVER = 10**9
 
 
 def bare(path: str) -> str:
-    """A path without its `/v1/api` or `/v1/portal`, so that both names of a route are one."""
+    """A path without its `/v1/api` or `/v1/portal` and a slash at the end: all names of a route are one."""
     for prefix in ("/v1/api", "/v1/portal"):
         if path.startswith(prefix + "/"):
-            return path[len(prefix) :]
+            return path[len(prefix) :].rstrip("/")
     return path
 
 

@@ -194,8 +194,11 @@ class Simulator:
         taken = {(route.method, route.path) for route in own}
         theirs = [one for one in self.brokerage.routes if (one.method, one.path) not in taken]
         for route in [*own, *theirs]:
+            handler = self._bound(route)
             for prefix in _PREFIXES:
-                app.router.add_route(route.method, prefix + route.path, self._bound(route))
+                app.router.add_route(route.method, prefix + route.path, handler)
+                # Published clients send some paths with a slash at the end, and IBKR answers.
+                app.router.add_route(route.method, prefix + route.path + "/", handler)
         return app
 
     async def _root(self, request: web.Request) -> web.StreamResponse:
