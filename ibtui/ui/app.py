@@ -1,0 +1,413 @@
+"""The terminal UI. Its first frame needs nothing of network or cryptography: those come after it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.worker import Worker
+
+from ibtui import paths
+from ibtui.clock import Clock, SystemClock
+from ibtui.config import Profile, Settings
+from ibtui.ui import ending, keymap, themes
+from ibtui.ui.history import PnlHistory
+from ibtui.ui.messages import Changed, PnlChanged, StatusChanged
+from ibtui.ui.screens.session import SessionScreen
+from ibtui.ui.verbs import Busy, Verbs, as_problem
+
+if TYPE_CHECKING:
+    from ibtui.core.models import Status
+    from ibtui.core.store import Store
+    from ibtui.errors import IbtuiError
+    from ibtui.service.runtime import Runtime
+    from ibtui.ui.present.positions import Context
+
+CLOSE_S = 10.0
+"""How long leaving may take before what is left is abandoned."""
+
+
+def _positions() -> Screen[None]:
+    from ibtui.ui.screens.positions import PositionsScreen
+
+    return PositionsScreen()
+
+
+def _orders() -> Screen[None]:
+    from ibtui.ui.screens.orders import OrdersScreen
+
+    return OrdersScreen()
+
+
+def _account() -> Screen[None]:
+    from ibtui.ui.screens.account import AccountScreen
+
+    return AccountScreen()
+
+
+class IbtuiApp(App[int]):
+    """Screens over one runtime. `make_runtime` is awaited after the first frame.
+
+    Args:
+        settings: what the runtime runs on, and `[ui]`.
+        make_runtime: makes the runtime; may import what it likes.
+        demo: leave without asking; nothing of a person's is at stake.
+        now: the clock, or a function that gives the time (aware).
+    """
+
+    TITLE = "ibtui"
+    CSS_PATH = "tcss/ibtui.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
+        "session": SessionScreen,
+        "positions": _positions,
+        "orders": _orders,
+        "account": _account,
+    }
+    DEFAULT_MODE = "session"
+    BINDINGS: ClassVar[list[BindingType]] = [*keymap.bindings("")]
+
+    def __init__(
+        self,
+        settings: Settings,
+        make_runtime: Callable[[], Awaitable[Runtime]],
+        *,
+        demo: bool = False,
+        now: Callable[[], datetime] | Clock | None = None,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.demo = demo
+        self.hidden = settings.ui.privacy
+        self.account = ""
+        """The account that is shown; empty until accounts are known."""
+        self.history = PnlHistory()
+        self.runtime: Runtime | None = None
+        self._make_runtime = make_runtime
+        self._clock: Clock = SystemClock()
+        self._now: Callable[[], datetime] | None = None
+        if callable(now):
+            self._now = now
+        elif now is not None:
+            self._clock = now
+        self._profile = settings.chosen()
+        self.verbs = Verbs(self)
+        self._ending = False
+        self._let_go = False
+        self._theme_trouble = ""
+        self._choose_theme()
+
+    # What screens ask ----------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """The time, aware."""
+        return self._now() if self._now is not None else self._clock.now()
+
+    def monotonic(self) -> float:
+        """Seconds for ages."""
+        return self._clock.monotonic()
+
+    @property
+    def profile(self) -> Profile:
+        """The profile at work."""
+        return self.runtime.profile if self.runtime is not None else self._profile
+
+    @property
+    def store(self) -> Store | None:
+        """The latest values; None until there is a runtime."""
+        return self.runtime.store if self.runtime is not None else None
+
+    @property
+    def status(self) -> Status | None:
+        """The three lamps; None until there is a runtime."""
+        return self.runtime.status if self.runtime is not None else None
+
+    @property
+    def busy(self) -> Busy | None:
+        """What is being done now."""
+        return self.verbs.busy
+
+    @property
+    def problem(self) -> IbtuiError | None:
+        """Why the last verb failed."""
+        return self.verbs.problem
+
+    @property
+    def private_names(self) -> tuple[str, ...]:
+        """Texts to mask beside account ids: user name and account aliases."""
+        store = self.store
+        accounts = store.accounts if store is not None else ()
+        return (self.profile.username, *(name for it in accounts for name in (it.id, it.alias or "")))
+
+    def is_loaded(self, kind: str) -> bool:
+        """Whether values of a kind (`position`, `order`, `execution` …) have come, an empty list included."""
+        return self.store is not None and kind in self.store.loaded
+
+    def age(self, *kinds: str) -> float | None:
+        """Seconds since the latest news of any of the kinds; None if there was none."""
+        store = self.store
+        found = [store.updated[kind] for kind in kinds if kind in store.updated] if store is not None else []
+        return max(0.0, self.monotonic() - max(found)) if found else None
+
+    def keep_alive_age(self) -> float | None:
+        """Seconds since the last answered keep-alive."""
+        return self.age("tickle")
+
+    def context(self) -> Context:
+        """Base currency, rates and net liquidation value of the account that is shown."""
+        from ibtui.ui.present import positions
+
+        store, name = self.store, self.account
+        if store is None:
+            return positions.Context(hide=self.hidden)
+        summary = store.summary.get(name, {})
+        found = next((it for it in store.accounts if it.id == name), None)
+        net = summary.get("netliquidation")
+        base = (found.currency if found is not None else None) or (net.currency if net is not None else None)
+        return positions.context(base or "", summary, store.ledger.get(name, {}), hide=self.hidden)
+
+    # Life ----------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Everything that is not needed for the first frame waits for it."""
+        ending.on_signals(self._asked_to_end)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self._load_themes()
+        self.set_interval(1.0, self._tick)
+        self.verbs.busy = Busy("starting", self.monotonic(), can_cancel=False)
+        self.run_worker(
+            self._start(), group="start", exclusive=True, description="make the runtime", exit_on_error=False
+        )
+
+    async def _start(self) -> None:
+        from ibtui.service import actions
+
+        runtime = await self._make_runtime()
+        self.runtime = runtime
+        self._listen()
+        self.verbs.busy = None
+        answers = runtime.unattended()
+        if answers is not None:
+            self.verbs.run("starting", lambda it: actions.bring_up(it, answers, self.verbs.progress))
+        else:
+            self.verbs.run("looking at the session", actions.refresh)
+
+    def _listen(self) -> None:
+        from ibtui.ui.bridge import carry
+
+        assert self.runtime is not None
+        feed = self.runtime.subscribe()
+        self.run_worker(
+            carry(feed, self.settings.ui.refresh_hz, self._hand_over),
+            group="bridge", exclusive=True, description="live values", exit_on_error=False,
+        )  # fmt: skip
+
+    def _hand_over(self, message: Changed) -> None:
+        """A change, for the screen in front and whatever lies over it."""
+        self._choose_account()
+        if isinstance(message, PnlChanged):
+            self._sample()
+        for screen in self.screen_stack:
+            screen.post_message(type(message)(message.keys))
+
+    def told(self) -> None:
+        """What is being done, or a failure, has changed: show it."""
+        if self._screen_stacks.get(self.current_mode):
+            self._hand_over(StatusChanged())
+
+    def _tick(self) -> None:
+        if not self.is_headless and ending.terminal_gone():
+            self._asked_to_end(129)
+            return
+        for screen in self.screen_stack:
+            tick = getattr(screen, "tick", None)
+            if tick is not None:
+                tick()
+
+    def _sample(self) -> None:
+        from ibtui.core.models import number
+
+        store = self.store
+        for account, pnl in store.pnl.items() if store is not None else ():
+            value = number(pnl.daily)
+            if value is not None:
+                self.history.add(account, value, self.monotonic())
+
+    def _choose_account(self) -> None:
+        store = self.store
+        if store is None or not store.accounts:
+            return
+        known = [it.id for it in store.accounts]
+        if self.account not in known:
+            self.account = store.selected if store.selected in known else known[0]
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Failures of workers are shown, never fatal."""
+        worker = event.worker
+        if worker.group == "start" and event.state.name == "ERROR" and worker.error is not None:
+            self.verbs.busy = None
+            self.verbs.problem = as_problem(worker.error)
+            self.told()
+        elif worker.group == "bridge" and event.state.name == "ERROR" and worker.error is not None:
+            self.verbs.problem = as_problem(worker.error)
+            self.told()
+        elif worker.group == "verb":
+            self.verbs.ended(worker, event.state)
+
+    # Leaving -------------------------------------------------------------------------
+
+    async def action_quit(self) -> None:
+        """Leave: let go of the runtime first; asked twice, at once."""
+        if self._ending or self.runtime is None:
+            self.exit(0)
+        else:
+            self._end(0)
+
+    def _asked_to_end(self, status: int) -> None:
+        self._end(status)
+
+    def _end(self, status: int) -> None:
+        if self._ending:
+            return
+        self._ending = True
+        self.workers.cancel_group(self, "verb")
+        self.verbs.busy = Busy("leaving", self.monotonic(), can_cancel=False)
+        self.told()
+        self.run_worker(
+            self._close_and_exit(status),
+            group="end",
+            description="let go of the runtime",
+            exit_on_error=False,
+        )
+
+    async def _close_and_exit(self, status: int) -> None:
+        try:
+            await self._close_runtime()
+        finally:
+            self.exit(status, return_code=status)
+
+    async def _close_runtime(self) -> None:
+        if self._let_go or self.runtime is None:
+            return
+        self._let_go = True
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self.runtime.close()
+        except TimeoutError:
+            pass  # whatever still holds on is ended with this process
+
+    async def on_unmount(self) -> None:
+        """However the app ended, the runtime does not outlive it."""
+        await self._close_runtime()
+
+    # Actions -------------------------------------------------------------------------
+
+    async def action_go(self, mode: str) -> None:
+        """Another screen; made on the first visit."""
+        if len(self.screen_stack) == 1:
+            await self.switch_mode(mode)
+
+    def action_verb(self, verb: str) -> None:
+        """One of the session's verbs, from key, footer or palette."""
+        self.verbs.do(verb)
+
+    def action_cancel_verb(self) -> None:
+        """Stop what is being done."""
+        if self.busy is not None and self.busy.can_cancel:
+            self.verbs.cancel()
+
+    def action_show_help(self) -> None:
+        """The keys of the screen in front."""
+        from ibtui.ui.screens.detail import HelpScreen
+
+        self.push_screen(HelpScreen(getattr(self.screen, "mode", "") or self.current_mode))
+
+    def action_toggle_privacy(self) -> None:
+        """Mask amounts and account ids, or show them again."""
+        self.hidden = not self.hidden
+        self._reload()
+        self.notify(
+            "Amounts and account ids are masked; h shows them." if self.hidden else "Shown again.",
+            markup=False,
+        )
+
+    def action_next_account(self) -> None:
+        """Show the next account."""
+        names = [it.id for it in self.store.accounts] if self.store is not None else []
+        if len(names) < 2:
+            self.notify("There is one account only." if names else "No accounts are known yet.", markup=False)
+            return
+        self.account = (
+            names[(names.index(self.account) + 1) % len(names)] if self.account in names else names[0]
+        )
+        self._reload()
+
+    def _reload(self) -> None:
+        for screen in self.screen_stack:
+            for step in ("tick", "reload"):
+                act = getattr(screen, step, None)
+                if act is not None:
+                    act()
+
+    def open_wizard(self) -> None:
+        """The login wizard, over the screen in front."""
+        from ibtui.ui.screens.login import LoginScreen
+
+        if not isinstance(self.screen, LoginScreen):
+            self.push_screen(LoginScreen())
+
+    def copy(self, text: str, what: str) -> None:
+        """To the terminal's clipboard (OSC 52), and say so."""
+        self.copy_to_clipboard(text)
+        self.notify(f"Copied {what} to the terminal's clipboard.", markup=False)
+
+    # Palette and themes --------------------------------------------------------------
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The key map's commands and the themes; no screenshot, which would keep amounts unmasked."""
+        for key in keymap.KEYS:
+            if key.palette:
+                callback = partial(self.run_action, key.action.removeprefix("app."), self)
+                yield SystemCommand(key.description, f"key {keymap.face(key.key.split(',')[0])}", callback)
+        yield SystemCommand(
+            "Change the theme", "light, dark, high contrast, blue and orange", self.action_change_theme
+        )
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our own variables, for themes without them."""
+        return dict(themes.VARIABLES)
+
+    def _choose_theme(self) -> None:
+        wanted = themes.fitting(self.settings.ui.theme, self.console.color_system, no_color=self.no_color)
+        if wanted not in self.available_themes:
+            file = themes.find(wanted, paths.config_dir())
+            try:
+                if file is None:
+                    raise ValueError(f"There is no theme {wanted!r}; ibtui-dark is used.")
+                self.register_theme(themes.load(file))
+            except ValueError as error:
+                self._theme_trouble = str(error)
+                wanted = themes.DEFAULT
+                fallback = themes.find(wanted, paths.config_dir())
+                if fallback is None or fallback == file:
+                    wanted = "textual-dark"
+                else:
+                    self.register_theme(themes.load(fallback))
+        self.theme = wanted
+
+    def _load_themes(self) -> None:
+        for found in themes.load_all(paths.config_dir()):
+            if isinstance(found, ValueError):
+                self.notify(str(found), severity="warning", markup=False)
+            elif found.name != self.theme:
+                self.register_theme(found)
+        if self._theme_trouble and "Theme file" not in self._theme_trouble:
+            self.notify(self._theme_trouble, severity="warning", markup=False)

@@ -1,0 +1,166 @@
+"""Every key of the UI in one table: bindings, footer hints, help and palette are made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: what it does, where, and whether the footer and the palette name it."""
+
+    key: str
+    """As Textual spells it; alternatives are separated by commas."""
+    id: str
+    action: str
+    hint: str
+    """One or two words for the footer."""
+    description: str
+    """A sentence for the help page and the palette."""
+    screen: str = ""
+    """The screen it belongs to; empty: everywhere."""
+    footer: bool = True
+    palette: bool = False
+
+
+SCREENS = (("session", "Session"), ("positions", "Positions"), ("orders", "Orders"), ("account", "Account"))
+"""Mode and title, in the order of their digits."""
+
+_ROWS = (
+    ("slash", "filter", "filter", "Show only rows with these words; esc shows all", True),
+    ("s", "sort", "table_sort", "Sort by the next column; S turns the order round", True),
+    ("enter", "detail", "detail", "Everything known of the row", True),
+    ("y", "copy", "copy", "Copy the row", True),
+    ("escape", "unfilter", "unfilter", "Take the filter away", False),
+)
+"""Keys of every screen with a table; `s` and `enter` are bound by the table itself."""
+
+
+def _row_keys(screen: str) -> tuple[Key, ...]:
+    return tuple(
+        Key(key, f"{screen}.{name}", action, name, text, screen, footer)
+        for key, name, action, text, footer in _ROWS
+    )
+
+
+KEYS: tuple[Key, ...] = (
+    *(
+        Key(
+            str(digit),
+            f"go.{mode}",
+            f"app.go('{mode}')",
+            str(digit),
+            f"Go to {title}",
+            footer=False,
+            palette=True,
+        )
+        for digit, (mode, title) in enumerate(SCREENS, 1)
+    ),
+    Key("question_mark,f1", "help", "app.show_help", "help", "Show the keys that work here", palette=True),
+    Key("ctrl+p", "palette", "app.command_palette", "commands", "Find a command by name"),
+    Key(
+        "h",
+        "hide",
+        "app.toggle_privacy",
+        "hide",
+        "Mask amounts and account ids everywhere",
+        footer=False,
+        palette=True,
+    ),
+    Key("a", "account", "app.next_account", "account", "Show the next account", footer=False, palette=True),
+    Key(
+        "q",
+        "quit",
+        "app.quit",
+        "quit",
+        "Leave ibtui; ^Q does so while typing too",
+        footer=False,
+        palette=True,
+    ),
+    Key(
+        "s",
+        "session.start",
+        "app.verb('start')",
+        "start/stop",
+        "Start the gateway, or stop it",
+        "session",
+        palette=True,
+    ),
+    Key("l", "session.login", "app.verb('login')", "log in", "Log in to IBKR", "session", palette=True),
+    Key("o", "session.logout", "app.verb('logout')", "log out", "Log out", "session", palette=True),
+    Key(
+        "t",
+        "session.takeover",
+        "app.verb('takeover')",
+        "take over",
+        "Take the brokerage session over from another program",
+        "session",
+        palette=True,
+    ),
+    Key(
+        "r",
+        "session.refresh",
+        "app.verb('refresh')",
+        "refresh",
+        "Look at gateway, login and brokerage session anew",
+        "session",
+        palette=True,
+    ),
+    Key("g", "session.log", "toggle_log", "log", "Show or hide the gateway's log", "session"),
+    Key("y", "session.copy", "copy", "copy", "Copy the state of the three lamps", "session", footer=False),
+    Key(
+        "escape",
+        "session.cancel",
+        "app.cancel_verb",
+        "cancel",
+        "Cancel what is being done",
+        "session",
+        footer=False,
+    ),
+    *_row_keys("positions"),
+    Key("u", "positions.group", "group", "group", "Group by currency, type, or not at all", "positions"),
+    Key("tab", "orders.view", "next_view(1)", "view", "Working, today, fills", "orders"),
+    Key("shift+tab", "orders.back", "next_view(-1)", "view", "The view before", "orders", footer=False),
+    *_row_keys("orders"),
+    Key("y", "account.copy", "copy", "copy", "Copy what is shown", "account"),
+    Key("escape", "login.cancel", "leave", "cancel", "Stop the login", "login"),
+    Key("b", "login.back", "back", "back", "Begin again with user name and password", "login"),
+)
+
+_FACES = {
+    "question_mark": "?",
+    "slash": "/",
+    "ctrl+p": "^P",
+    "ctrl+q": "^Q",
+    "escape": "esc",
+    "shift+tab": "⇧tab",
+}
+
+
+def face(key: str) -> str:
+    """How a key is written on screen: `^P`, `?`, `esc`."""
+    return " ".join(_FACES.get(part, part) for part in key.split(","))
+
+
+def of(screen: str) -> list[Key]:
+    """The keys of one screen (`""`: those that work everywhere)."""
+    return [key for key in KEYS if key.screen == screen]
+
+
+def bindings(screen: str) -> list[Binding]:
+    """Textual's form of the same; Textual's own footer is not used, so none is shown."""
+    return [
+        Binding(key.key, key.action, key.description, show=False, id=key.id, tooltip=key.description)
+        for key in of(screen)
+        if key.id != "palette" and key.action not in ("detail", "table_sort")
+    ]
+
+
+def hints(screen: str) -> list[tuple[str, str, str]]:
+    """The footer's left part: (face, word, action) of what works on this screen."""
+    general = [key for key in of("") if key.footer]
+    return [
+        (face(key.key.split(",")[0]), key.hint, key.action) for key in [*of(screen), *general] if key.footer
+    ]

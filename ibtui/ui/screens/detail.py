@@ -1,0 +1,144 @@
+"""Dialogs: details of a row, a question before something hard to undo, the help page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from ibtui.ui import keymap
+from ibtui.ui.present.spans import Line, clean, line
+from ibtui.ui.screens.base import table_text
+from ibtui.ui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from ibtui.ui.app import IbtuiApp
+
+_BOX = """
+    align: center middle;
+    & > Vertical {
+        width: 76; max-width: 96%; height: auto; max-height: 90%;
+        background: $surface; padding: 1 1;
+    }
+    & Lines { background: $surface; }
+    & .page { height: auto; max-height: 100%; }
+    & .keys { margin-top: 1; }
+"""
+
+
+class DetailScreen(ModalScreen[None]):
+    """Names and values; escape or enter closes, y copies."""
+
+    DEFAULT_CSS = f"DetailScreen {{ {_BOX} }}"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,q", "close", "Close", id="detail.close"),
+        Binding("y", "copy", "Copy", id="detail.copy"),
+    ]
+
+    def __init__(self, heading: str, pairs: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        self._heading = heading
+        self._pairs = list(pairs)
+
+    def compose(self) -> ComposeResult:
+        """A heading, the pairs, the keys."""
+        wide = max((len(name) for name, _ in self._pairs), default=0)
+        lines: list[Line] = [line((f" {clean(self._heading)}", "title")), line("")]
+        lines += [line((f" {name:<{wide}}  ", "muted"), text) for name, text in self._pairs]
+        with Vertical():
+            yield Lines(lines, focusable=True, classes="page")
+            yield Lines(
+                [line((" y", "accent"), (" copy ", "muted"), (" esc", "accent"), (" close", "muted"))],
+                classes="keys",
+            )
+
+    def action_close(self) -> None:
+        """Back to the table."""
+        self.dismiss()
+
+    def action_copy(self) -> None:
+        """All pairs."""
+        cast("IbtuiApp", self.app).copy(table_text(self._pairs), self._heading)
+
+
+class ConfirmScreen(ModalScreen[bool]):
+    """A question; only `y` means yes, enter and escape mean no."""
+
+    DEFAULT_CSS = f"ConfirmScreen {{ {_BOX} }}"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "answer(True)", "Yes", id="confirm.yes"),
+        Binding("escape,enter,n,q", "answer(False)", "No", id="confirm.no"),
+    ]
+
+    def __init__(self, question: str, consequence: str) -> None:
+        super().__init__()
+        self._question = question
+        self._consequence = consequence
+
+    def compose(self) -> ComposeResult:
+        """Question, consequence, keys."""
+        with Vertical():
+            yield Lines(
+                [
+                    line((f" {self._question}", "title")),
+                    line(""),
+                    line(f" {self._consequence}"),
+                    line(""),
+                    line((" y", "accent"), (" yes ", "muted"), (" esc", "accent"), (" no", "muted")),
+                ],
+                wraps=True,
+            )
+
+    def action_answer(self, yes: bool) -> None:
+        """Done."""
+        self.dismiss(yes)
+
+
+class HelpScreen(ModalScreen[None]):
+    """The keys that work on a screen, made from the key map."""
+
+    DEFAULT_CSS = f"HelpScreen {{ {_BOX} }}"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,q,question_mark", "close", "Close", id="help.close"),
+    ]
+
+    def __init__(self, screen: str) -> None:
+        super().__init__()
+        self._screen = screen
+
+    def compose(self) -> ComposeResult:
+        """This screen first, then what works everywhere, then the table's keys."""
+        with Vertical():
+            yield Lines(help_lines(self._screen), focusable=True, wraps=True, classes="page")
+
+    def action_close(self) -> None:
+        """Back."""
+        self.dismiss()
+
+
+_TABLE_KEYS = (
+    ("↑ ↓ j k", "Move the cursor; it stays on its row while values change"),
+    ("home end g G", "First and last row"),
+    ("space", "Mark a row"),
+    ("S", "Turn the order round"),
+)
+
+
+def help_lines(screen: str) -> list[Line]:
+    """The help page of a screen."""
+    out: list[Line] = []
+    title = dict(keymap.SCREENS).get(screen, screen.capitalize())
+    blocks = [(title, [(keymap.face(key.key), key.description) for key in keymap.of(screen)])]
+    if screen in ("positions", "orders"):
+        blocks.append(("In the table", list(_TABLE_KEYS)))
+    blocks.append(("Everywhere", [(keymap.face(key.key), key.description) for key in keymap.of("")]))
+    for heading, keys in blocks:
+        out.append(line((f" {heading}", "title")))
+        out += [line((f"   {face:<13}", "accent"), text) for face, text in keys]
+        out.append(line(""))
+    out.append(line((" ● on   ◐ on its way   ▲ look   ○ off   · not looked yet", "muted")))
+    return out

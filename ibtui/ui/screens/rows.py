@@ -1,0 +1,82 @@
+"""What Positions and Orders share: a table with a filter line, details and copying."""
+
+from __future__ import annotations
+
+from ibtui.ui.screens.base import Pane, table_text
+from ibtui.ui.widgets.filter_bar import FilterBar
+from ibtui.ui.widgets.live_table import LiveTable
+
+
+class TablePane(Pane):
+    """A pane with at least one `LiveTable`; `table` is the one in front."""
+
+    @property
+    def table(self) -> LiveTable:
+        """The table that keys and filter work on."""
+        return self.query_one(LiveTable)
+
+    def details(self, key: str) -> tuple[str, list[tuple[str, str]]] | None:
+        """Title and (name, text) pairs of a row; None if it is gone."""
+        raise NotImplementedError
+
+    # Filter ------------------------------------------------------------------------
+
+    async def action_filter(self) -> None:
+        """Open the filter line."""
+        if not self.query(FilterBar):
+            await self.mount(FilterBar(self.table.filter_text))
+
+    def action_unfilter(self) -> None:
+        """Show all rows again."""
+        self.table.set_filter("")
+        self.filter_changed()
+
+    def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
+        """Filter while typing."""
+        message.stop()
+        self.table.set_filter(message.text)
+        self.filter_changed()
+
+    async def on_filter_bar_closed(self, message: FilterBar.Closed) -> None:
+        """Back to the table; escape shows all rows again."""
+        message.stop()
+        if not message.keep:
+            self.action_unfilter()
+        await self.query(FilterBar).remove()
+        self.table.focus()
+
+    def filter_changed(self) -> None:
+        """Say how many rows are shown; for subclasses."""
+
+    # Rows --------------------------------------------------------------------------
+
+    def on_live_table_row_selected(self, message: LiveTable.RowSelected) -> None:
+        """Enter or a second click."""
+        message.stop()
+        self._open(message.key)
+
+    def action_detail(self) -> None:
+        """The row under the cursor; for the footer, the table itself has enter."""
+        if self.table.cursor_key is not None:
+            self._open(self.table.cursor_key)
+
+    def action_table_sort(self) -> None:
+        """For the footer; the table itself has the key."""
+        self.table.action_next_sort()
+
+    def _open(self, key: str) -> None:
+        found = self.details(key)
+        if found is not None:
+            from ibtui.ui.screens.detail import DetailScreen
+
+            self.app.push_screen(DetailScreen(*found))
+
+    def action_copy(self) -> None:
+        """The row under the cursor, as names and values."""
+        key = self.table.cursor_key
+        found = self.details(key) if key is not None else None
+        if found is None:
+            self.say("There is no row to copy.")
+            return
+        title, pairs = found
+        self.ibtui.copy(table_text(pairs), title)

@@ -1,0 +1,126 @@
+"""`Lines`: styled lines of text, scrolled if they do not fit; foreign text is never markup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from ibtui.ui.present.spans import Line, wrap
+
+STYLES = ("muted", "good", "bad", "warn", "accent", "strong", "up", "down", "title")
+"""The words a span's style may be; anything else is drawn plain."""
+
+
+def component_classes(prefix: str) -> set[str]:
+    """The component classes of a widget that draws spans."""
+    return {f"{prefix}--{name}" for name in STYLES}
+
+
+def span_css(widget: str, prefix: str) -> str:
+    """The rules for them, with colours from theme variables alone."""
+    colours = {
+        "muted": "color: $text-muted;",
+        "good": "color: $text-success;",
+        "bad": "color: $text-error; text-style: bold;",
+        "warn": "color: $text-warning;",
+        "accent": "color: $text-accent;",
+        "strong": "text-style: bold;",
+        "up": "color: $pnl-up;",
+        "down": "color: $pnl-down;",
+        "title": "text-style: bold;",
+    }
+    return "\n".join(f"{widget} > .{prefix}--{name} {{ {rule} }}" for name, rule in colours.items())
+
+
+class Lines(ScrollView, can_focus=True):
+    """Shows lines of spans. `wrap` breaks long ones at spaces, else they are cut at the edge."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = component_classes("lines")
+    DEFAULT_CSS = f"""
+    Lines {{ height: auto; overflow-x: hidden; scrollbar-size-vertical: 1; color: $foreground; }}
+    {span_css("Lines", "lines")}
+    """
+
+    def __init__(
+        self,
+        lines: Iterable[Line] = (),
+        *,
+        wraps: bool = False,
+        focusable: bool = False,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self.can_focus = focusable
+        self._given: list[Line] = list(lines)
+        self._shown: list[Line] = self._given
+        self._wraps = wraps
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """What was given last."""
+        return self._given
+
+    def show(self, lines: Iterable[Line]) -> None:
+        """Show other lines; equal ones cost a comparison and no repaint."""
+        new = list(lines)
+        if new != self._given:
+            self._given = new
+            self._arrange()
+
+    def _arrange(self) -> None:
+        room = self.scrollable_content_region.width
+        old = self._shown
+        if self._wraps and room > 0:
+            self._shown = [part for spans in self._given for part in wrap(spans, room)]
+        else:
+            self._shown = self._given
+        size = Size(0, len(self._shown))
+        if size != self.virtual_size:
+            self.virtual_size = size
+            self.refresh(layout=self.styles.is_auto_height)
+            return
+        top = round(self.scroll_y)
+        for y, (before, after) in enumerate(zip(old, self._shown, strict=False)):
+            if before != after:
+                self.refresh_lines(y - top, 1)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many lines as there are, wrapped to the width there will be."""
+        if self._wraps:
+            return sum(len(wrap(spans, width)) for spans in self._given)
+        return len(self._given)
+
+    def on_mount(self) -> None:
+        """Lines given before the mount are laid out now."""
+        self._arrange()
+
+    def on_resize(self) -> None:
+        """Wrap to the new width."""
+        if self._wraps:
+            self._arrange()
+
+    def render_line(self, y: int) -> Strip:
+        """One line, with the styles of the theme."""
+        index = y + round(self.scroll_y)
+        width = self.size.width
+        if index >= len(self._shown):
+            return Strip.blank(width, self.rich_style)
+        return draw(self._shown[index], width, self.style_of)
+
+    def style_of(self, name: str) -> Style:
+        """The theme's style for a span."""
+        return self.get_component_rich_style(f"lines--{name}") if name in STYLES else self.rich_style
+
+
+def draw(spans: Line, width: int, style_of: Callable[[str], Style]) -> Strip:
+    """A line as a strip of exactly `width` cells."""
+    strip = Strip([Segment(text, style_of(style)) for text, style in spans if text])
+    return strip.adjust_cell_length(width, style_of(""))
