@@ -10,6 +10,7 @@ from ibtui.sim.seam import Call, Needs, Route, refuse, reply
 
 MAX_FLIGHTS = 5
 TRAVEL_S = 0.05
+WARM_UP_S = 0.5
 SOURCES = frozenset({"", "trades", "midpoint", "bid_ask", "bid", "ask"})
 
 
@@ -32,10 +33,9 @@ async def _history(call: Call) -> web.StreamResponse:
         raise refuse(429, "Too Many Requests", with_status=True)
     flights[0] += 1
     try:
-        await wait(call, TRAVEL_S)
-        if cold(call, "history"):
-            # The back-end starts with the first request of a session (quirk 1).
-            raise refuse(503, "Service Unavailable", with_status=True)
+        # The back-end starts with the first request of a session (quirk 1). It may also answer 503
+        # then; published clients do not all try again, so that is left to the faults.
+        await wait(call, WARM_UP_S if cold(call, "history") else TRAVEL_S)
         return reply(bars.history(call.world, contract, wish))
     finally:
         flights[0] -= 1
