@@ -73,6 +73,7 @@ async def _signal(
     """Signal the group and wait; True when nobody is left in it."""
     try:
         os.killpg(group, number)
+        os.killpg(group, signal.SIGCONT)  # a stopped process would not hear the other one
     except ProcessLookupError:
         return True
     except PermissionError:

@@ -13,6 +13,7 @@ import msgspec
 
 from ibtui.clock import Clock
 from ibtui.errors import GatewayFault
+from ibtui.gateway.diagnose import unwritable
 from ibtui.paths import private, write_private
 
 _POLL = 0.1
@@ -55,10 +56,13 @@ async def locked(path: Path, clock: Clock, timeout: float) -> AsyncIterator[None
     """Hold the run folder's lock; the system lets it go when we die.
 
     Raises:
-        GatewayFault: another process held it for `timeout` seconds.
+        GatewayFault: another process held it for `timeout` seconds, or the folder cannot be used.
     """
-    private(path.parent)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        private(path.parent)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise unwritable(path.parent, error) from None
     try:
         deadline = clock.monotonic() + timeout
         while not _try(handle):

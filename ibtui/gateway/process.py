@@ -300,7 +300,7 @@ class GatewayProcess:
                     if await self._listens(self._record):
                         return
                     last = Health(Kind.STRANGER, "another process answers there")
-            if seconds >= timeout:
+            if self._clock.monotonic() - began >= timeout:
                 raise diagnose.no_answer(timeout, last, lines)
             if int(seconds) > told:
                 told = int(seconds)
@@ -389,7 +389,7 @@ class GatewayProcess:
 
     async def _abandon(self) -> None:
         """End what a failed or cancelled start has launched; kills, for the caller is leaving."""
-        if self._child is not None and self._record is not None:
+        if self._child is not None:
             await asyncio.shield(self._end(1.0))
         self._state = State.STOPPED
 

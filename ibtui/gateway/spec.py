@@ -53,6 +53,8 @@ class Spec:
     """Any status from 200 to 399 means up; else only the gateway's own 302."""
     ready_file: Path | None = None
     """JSON object with `url` and `cert` that the program writes when it listens (by rename)."""
+    settings: tuple[str, ...] = ()
+    """What else it was made from, for `digest`."""
     prepare: Callable[[], object] = field(default=lambda: None, compare=False)
     """Run just before a start, when it is certain that no process of this folder lives."""
 
@@ -63,8 +65,12 @@ class Spec:
 
     @property
     def digest(self) -> str:
-        """Tells two command lines apart without writing them down."""
-        return hashlib.sha256("\0".join(self.argv).encode()).hexdigest()
+        """Tells whether a running process was started with these settings, without naming them.
+
+        Which java it is does not count: whoever only looks has not searched for it.
+        """
+        words = self.argv[1:] if self.kind == "java" else self.argv
+        return hashlib.sha256("\0".join((*words, self.url, *self.settings)).encode()).hexdigest()
 
 
 def port_of(url: str) -> int:
@@ -180,6 +186,7 @@ def java_spec(
         tied=tied,
         ca_file=folder.certificate if tls and own_conf is None else None,
         fingerprint=fingerprint,
+        settings=(proxy_host, str(proxy_ssl), *allow),
         prepare=prepare,
     )
 
