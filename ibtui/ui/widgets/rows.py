@@ -157,13 +157,14 @@ class RowSet:
                 if _looks_different(old, row):
                     delta.changed.add(row.key)
                 rebuild |= self._changed(old, row, moving)
-        if rebuild or len(moving) > max(8, len(self._order) // 50):
+        if rebuild:
             self._rebuild()
-            delta.moved = True
-        elif moving:
+        elif len(moving) > max(2, len(self._order) // 50):
+            self._place_many(set(moving))
+        else:
             for key in moving:
                 self._place(key)
-            delta.moved = True
+        delta.moved = rebuild or bool(moving)
         return delta
 
     def replace(self, rows: Iterable[Row]) -> Delta:
@@ -266,12 +267,25 @@ class RowSet:
         old = self._keys.pop(key, None)
         if old is not None:
             del self._order[bisect_left(self._order, (old,))]
-        row = self._rows[key]
-        if self._words and not self._matches(row):
-            return
-        sort_key = (row.group.casefold(), self._value(row), self._seq[key])
-        self._keys[key] = sort_key
-        self._order.insert(bisect_left(self._order, (sort_key,)), (sort_key, key))
+        for pair in self._new_places((key,)):
+            self._order.insert(bisect_left(self._order, pair), pair)
+
+    def _place_many(self, keys: set[str]) -> None:
+        """The same for many rows at once: the rest is in order already, which makes sorting cheap."""
+        self._order = [pair for pair in self._order if pair[1] not in keys]
+        for key in keys:
+            self._keys.pop(key, None)
+        self._order += self._new_places(keys)
+        self._order.sort()
+
+    def _new_places(self, keys: Iterable[str]) -> list[tuple[SortKey, str]]:
+        places = []
+        for key in keys:
+            row = self._rows[key]
+            if not self._words or self._matches(row):
+                self._keys[key] = (row.group.casefold(), self._value(row), self._seq[key])
+                places.append((self._keys[key], key))
+        return places
 
     def _rebuild(self) -> None:
         known: dict[str, SortKey] = {}
