@@ -282,6 +282,8 @@ async def test_marks() -> None:
         assert lines(app)[2].startswith("•b")
         assert app.table.selected == {"a", "b"}
         app.table.remove_rows(["a"])
+        await pilot.pause()
+        assert app.said[-2:] == [("marks", frozenset("b")), ("at", "b")]
         await pilot.press("space")
         assert app.said[-1] == ("marks", frozenset())
 

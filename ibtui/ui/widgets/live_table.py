@@ -74,7 +74,7 @@ on a title does the same.
             self.key = key
 
     class MarksChanged(TableMessage):
-        """Rows were marked or unmarked with the space bar."""
+        """Rows were marked or unmarked with the space bar, or marked ones were taken away."""
 
         def __init__(self, table: LiveTable, keys: frozenset[str]) -> None:
             super().__init__(table)
@@ -145,18 +145,15 @@ on a title does the same.
 
     def apply(self, rows: Iterable[Row]) -> None:
         """Add rows, or replace those with the same key; only lines that look different are painted."""
-        given = rows
-        self._change(lambda: self._rows.apply(given), may_lose=bool(self._rows.filter_text))
+        self._change(lambda: self._rows.apply(rows), may_lose=bool(self._rows.filter_text))
 
     def replace(self, rows: Iterable[Row]) -> None:
         """Make `rows` the whole content, in that order of arrival."""
-        given = rows
-        self._change(lambda: self._rows.replace(given), may_lose=True)
+        self._change(lambda: self._rows.replace(rows), may_lose=True)
 
     def remove_rows(self, keys: Iterable[str]) -> None:
         """Take rows away; unknown keys are ignored."""
-        given = keys
-        self._change(lambda: self._rows.remove(given), may_lose=True)
+        self._change(lambda: self._rows.remove(keys), may_lose=True)
 
     def clear(self) -> None:
         """Take all rows away."""
@@ -192,9 +189,12 @@ on a title does the same.
         """Change the rows, then bring cursor, scroll position and screen after them."""
         place = None if self._cursor is None else self._rows.index(self._cursor)
         before = self._rows.view() if may_lose and place is not None else ()
+        marks = len(self._rows.selected)
         delta = act()
         if not delta:
             return
+        if len(self._rows.selected) != marks:
+            self.post_message(self.MarksChanged(self, self.selected))
         if self._cursor is None or self._rows.index(self._cursor) is None:
             self._move_cursor(self._rows.nearest(before, place or 0))
         if self._paused or not self._ready:
