@@ -24,6 +24,10 @@ _STOP = (
     "You are about to submit a stop order. Please be aware of the various stop order types available and the"
     " risks associated with each one.\nAre you sure you want to submit this order?"
 )
+_MARKET = (
+    "<h4>Market Order Confirmation</h4>A Market Order is an instruction to trade your order at any available"
+    " price.\nAre you sure you want to submit this order?"
+)
 _CAP = (
     "<h4>Confirm Mandatory Cap Price</h4>To avoid trading at a price that is not consistent with a fair and"
     " orderly market, IB may set a cap."
@@ -126,15 +130,18 @@ def _text(world: World, order: Order, message_id: str) -> str:
             f'The following order "{name}" value estimate of {value} exceeds \n'
             f"the Total Value Limit of {VALUE_LIMIT:,} USD.\n{sure}"
         )
+    tick = order.contract.tick
+    # Published clients recognise a question by a piece of its text: these words are IBKR's.
     texts = {
         "o354": NO_DATA,
-        "o382": f'The order "{name}" price does not conform to the minimum price variation.\n{sure}',
-        "o403": f'The following order "{name}" would trigger immediately and fill at once.\n{sure}',
-        "o10151": f'You are about to submit a market order "{name}". Its price may surprise you.\n{sure}',
+        "o382": f'The following order "{name}" price exceeds \nthe Tick Size Limit of {tick}.\n{sure}',
+        "o403": f"This order will most likely trigger and fill immediately.\n{sure}",
+        "o10151": _MARKET,
         "o10152": _STOP,
         "o10153": _CAP,
         "p12": (
-            "If your order is not immediately executable, our systems may reject it.\n"
+            "If your order is not immediately executable, our systems may, depending on market conditions,"
+            " reject your order if its limit price is too far away from the reference price at that time.\n"
             "Use the Price Management Algo?"
         ),
     }
