@@ -7,11 +7,12 @@ smooth wave between two closes. It is a function of time, so bars of every lengt
 from __future__ import annotations
 
 import math
-import random
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from hashlib import blake2b
+from struct import unpack
 from typing import TYPE_CHECKING, Any
 
 from ibtui.sim.instruments import Contract
@@ -49,6 +50,8 @@ STEPS = [(1 / 390, "1min"), (1, "1min"), (5, "15min"), (21, "30min"), (504, "1d"
 """Default bar by trading days of the period."""
 SESSION_S = 390 * 60
 MAX_BARS = 1000
+OLDEST = 6000
+"""Sessions back to which prices exist."""
 PRICE_FACTOR = 100
 VOLUME_FACTOR = 40
 
@@ -155,37 +158,47 @@ class Past:
         return before * (1 + self._daily * _wave(self._seed, self._contract.conid, day.toordinal(), part))
 
 
-@lru_cache(maxsize=4096)
-def _gauss(seed: int, conid: int, day: int) -> float:
-    return random.Random(f"{seed}:{conid}:{day}").gauss(0, 1)
+def _fractions(*names: int) -> list[float]:
+    """Sixteen numbers from 0 to 1 that belong to these names (cheaper than seeding a Random)."""
+    digest = blake2b(repr(names).encode(), digest_size=64).digest()
+    return [(one + 0.5) / 2**32 for one in unpack("<16I", digest)]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=20_000)
+def _gauss(seed: int, conid: int, when: int) -> float:
+    first, second = _fractions(seed, conid, when)[:2]
+    return math.sqrt(-2 * math.log(first)) * math.cos(math.tau * second)
+
+
+@lru_cache(maxsize=20_000)
 def _phases(seed: int, conid: int, day: int) -> tuple[tuple[float, float, float], ...]:
-    dice = random.Random(f"{seed}:{conid}:{day}:wave")
+    """Amplitude, frequency and phase of each part of a day's wave."""
+    dice = _fractions(seed, conid, day, 1)
     return tuple(
-        (dice.gauss(0, 0.5 / n**0.8), n * 2.3 + dice.random(), dice.random() * 6.28) for n in range(1, 7)
+        ((dice[n] - 0.5) * 1.7 / n**0.8, n * 2.3 + dice[n + 5], dice[n + 10] * math.tau) for n in range(1, 6)
     )
 
 
 def _wave(seed: int, conid: int, day: int, part: float) -> float:
     """A smooth curve that is 0 at both ends of the day."""
-    total = sum(a * math.sin(6.28 * f * part + p) for a, f, p in _phases(seed, conid, day))
+    total = sum(a * math.sin(math.tau * f * part + p) for a, f, p in _phases(seed, conid, day))
     return total * math.sin(math.pi * part)
 
 
 def history(world: World, contract: Contract, wish: Wish) -> dict[str, Any]:
-    """The reply of the history route."""
+    """The reply of the history route. ValueError when there is nothing so long ago."""
     quote = world.market.quote(contract.conid)
     now = world.clock.now()
     past = Past(world.seed, contract, float(quote.prior_close), float(quote.price), now)
     seconds = BAR_S[wish.step]
     data = _daily(past, wish, seconds) if seconds >= 86400 else _intraday(past, wish, seconds)
+    if not data:
+        raise ValueError("Chart data unavailable")
     digits = contract.decimals
     for bar in data:
         for key in "ohlc":
             bar[key] = round(bar[key], digits)
-    if data and wish.end is None:
+    if wish.end is None:
         # Rounding of waves aside, the newest close is the price on the screen.
         data[-1]["c"] = float(quote.price)
         data[-1]["h"], data[-1]["l"] = max(data[-1]["h"], data[-1]["c"]), min(data[-1]["l"], data[-1]["c"])
@@ -196,9 +209,9 @@ def _body(
     world: World, contract: Contract, wish: Wish, seconds: int, data: list[dict[str, Any]]
 ) -> dict[str, Any]:
     delayed = contract.data.startswith("D")
-    first = data[0]["t"] if data else world.clock.now_ms()
-    high = max(data, key=lambda bar: bar["h"], default=None)
-    low = min(data, key=lambda bar: bar["l"], default=None)
+    first = data[0]["t"]
+    high = max(data, key=lambda bar: bar["h"])
+    low = min(data, key=lambda bar: bar["l"])
     pan = datetime.fromtimestamp(first / 1000 - 17.5 * 3600, UTC)
     return {
         "serverId": str(20000 + (contract.conid + seconds + len(data)) % 9999),
@@ -227,10 +240,16 @@ def _body(
     }
 
 
-def _extreme(bar: dict[str, Any] | None, key: str, first: int) -> str:
-    if bar is None:
-        return "0/0/0"
+def _extreme(bar: dict[str, Any], key: str, first: int) -> str:
     return f"{bar[key] * PRICE_FACTOR:g}/{bar['v']:g}/{(bar['t'] - first) // 60000}"
+
+
+def _first_day(past: Past, end: float) -> int:
+    """The newest session that had begun by `end`, as days back."""
+    back = 0
+    while back < OLDEST and session_start(past.day(back)) >= end:
+        back += 1
+    return back
 
 
 def _intraday(past: Past, wish: Wish, seconds: int) -> list[dict[str, Any]]:
@@ -238,20 +257,22 @@ def _intraday(past: Past, wish: Wish, seconds: int) -> list[dict[str, Any]]:
     end = min(past.now, wish.end or past.now)
     wanted = max(1, min(MAX_BARS, math.ceil(wish.days * SESSION_S / seconds)))
     found: list[dict[str, Any]] = []
-    for back in range(800):
+    back = _first_day(past, end)
+    while back < OLDEST:
         start = session_start(past.day(back))
         close = min(past.end(back), end)
-        count = math.ceil((close - start) / seconds)
-        for number in range(count - 1, -1, -1):
+        for number in range(math.ceil((close - start) / seconds) - 1, -1, -1):
             opening = start + number * seconds
             found.append(_bar(past, back, opening, min(opening + seconds, close)))
             if len(found) == wanted:
                 return found[::-1]
+        back += 1
     return found[::-1]
 
 
-def _bar(past: Past, back: int, start: float, end: float) -> dict[str, Any]:
-    samples = [past.price(back, start + (end - start) * part / 4) for part in range(5)]
+def _bar(past: Past, back: int, start: float, end: float, looks: int = 4) -> dict[str, Any]:
+    """One bar; high and low from `looks` + 1 prices within it."""
+    samples = [past.price(back, start + (end - start) * part / looks) for part in range(looks + 1)]
     dice = _gauss(past._seed, past._contract.conid, int(start))
     jitter = samples[0] * 0.0002 * (1 + abs(dice))
     return {
@@ -268,15 +289,12 @@ def _daily(past: Past, wish: Wish, seconds: int) -> list[dict[str, Any]]:
     """Bars of whole days, weeks (5 sessions) or months (21 sessions)."""
     group = {86400: 1, 604800: 5}.get(seconds, 21)
     wanted = max(1, min(MAX_BARS, math.ceil(wish.days / group)))
-    skip = 0
-    while wish.end is not None and session_start(past.day(skip)) > wish.end:
-        skip += 1
+    first = _first_day(past, min(past.now, wish.end or past.now))
     found = []
-    for number in range(wanted):
-        newest, oldest = skip + number * group, skip + (number + 1) * group - 1
+    for newest in range(first, min(first + wanted * group, OLDEST), group):
         days = [
-            _bar(past, back, session_start(past.day(back)), past.end(back))
-            for back in range(newest, oldest + 1)
+            _bar(past, back, session_start(past.day(back)), past.end(back), looks=2)
+            for back in range(newest, newest + group)
         ]
         found.append(
             {

@@ -22,6 +22,7 @@ from ibtui.sim.orders import (
     fills_text,
     price_text,
     shown_tif,
+    stamp,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 HELD_TYPES = frozenset({"MOC", "LOC"})
 STOPS = frozenset({"STP", "STOP_LIMIT", "TRAIL", "TRAILLMT", "MIT", "LIT"})
 AT_MARKET = frozenset({"MKT", "STP", "TRAIL", "MIT"})
+GTC_LIFE_MS = 90 * 86_400_000
 WHOLE_FILL = Decimal(50)
 """Orders up to this size fill at once, larger ones in about three parts."""
 
@@ -55,7 +57,7 @@ class Matcher:
         self.open[order.order_id] = order
         world.later(0.006, lambda: self._identity(order))
         world.later(0.014, lambda: self._pending(order))
-        world.later(0.022, lambda: self._advance(order, "PendingSubmit", "PreSubmitted"))
+        world.later(0.022, lambda: self._accept(order))
         world.later(0.034, lambda: self._activate(order))
 
     def adopt(self, order: Order) -> None:
@@ -110,6 +112,13 @@ class Matcher:
             margin(contract, after, quote.price, spot)[0] - margin(contract, before, quote.price, spot)[0]
         )
         return change * world.market.rate(contract.currency)
+
+    def _accept(self, order: Order) -> None:
+        self._advance(order, "PendingSubmit", "PreSubmitted")
+        if order.tif == "GTC" and order.status == "PreSubmitted":
+            ends = stamp(self._world.clock.now_ms() + GTC_LIFE_MS, "%Y%m%d")
+            text = f"Order {order.order_id} will be automatically canceled at {ends} 20:00:00 US/Eastern"
+            self._world.notify(order, text)
 
     def _advance(self, order: Order, before: str, after: str) -> None:
         if order.status != before:

@@ -36,7 +36,10 @@ async def _history(call: Call) -> web.StreamResponse:
         # The back-end starts with the first request of a session (quirk 1). It may also answer 503
         # then; published clients do not all try again, so that is left to the faults.
         await wait(call, WARM_UP_S if cold(call, "history") else TRAVEL_S)
-        return reply(bars.history(call.world, contract, wish))
+        try:
+            return reply(bars.history(call.world, contract, wish))
+        except ValueError:
+            raise refuse(500, "Chart data unavailable") from None
     finally:
         flights[0] -= 1
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -18,18 +20,8 @@ if TYPE_CHECKING:
     from ibtui.sim.world import World
 
 PAGE = 100
-SORTS = {
-    "position": "position",
-    "marketValue": "mktValue",
-    "mktValue": "mktValue",
-    "unrealizedPnl": "unrealizedPnl",
-    "realizedPnl": "realizedPnl",
-    "avgCost": "avgCost",
-    "mktPrice": "mktPrice",
-    "contractDesc": "contractDesc",
-    "name": "contractDesc",
-    "conid": "conid",
-}
+Cached = tuple[Position, Decimal, Decimal, Decimal]
+"""Position, and its quantity, average price and realized profit as far as the cache knows."""
 
 
 def meta(book: Book, brokerage: bool) -> dict[str, Any]:
@@ -185,19 +177,39 @@ def cold_row(
     }
 
 
-def _cached(call: Call, book: Book) -> list[tuple[Position, Decimal, Decimal, Decimal]]:
+def _cached(call: Call, book: Book) -> list[Cached]:
     book.cache.look(book.positions, call.clock.now(), call.quirks.position_lag_s)
     return book.cache.rows
 
 
-def _rows(
-    book: Book, cached: list[tuple[Position, Decimal, Decimal, Decimal]], warm: bool
-) -> list[dict[str, Any]]:
+def _rows(book: Book, cached: list[Cached], warm: bool) -> list[dict[str, Any]]:
     rows = [cold_row(book, *one) for one in cached]
     if warm:
         for row, one in zip(rows, cached, strict=True):
             enrich(row, one[0].contract)
     return rows
+
+
+def _value(book: Book, one: Cached) -> Decimal:
+    return one[1] * book.price(one[0]) * one[0].contract.multiplier
+
+
+def _gain(book: Book, one: Cached) -> Decimal:
+    return one[1] * (book.price(one[0]) - one[2]) * one[0].contract.multiplier
+
+
+SORTS: dict[str, Callable[[Book, Cached], Any]] = {
+    "position": lambda book, one: one[1],
+    "marketValue": _value,
+    "mktValue": _value,
+    "unrealizedPnl": _gain,
+    "realizedPnl": lambda book, one: one[3],
+    "avgCost": lambda book, one: one[2] * one[0].contract.multiplier,
+    "mktPrice": lambda book, one: book.price(one[0]),
+    "contractDesc": lambda book, one: one[0].contract.full_name,
+    "name": lambda book, one: one[0].contract.full_name,
+    "conid": lambda book, one: one[0].contract.conid,
+}
 
 
 async def _positions(call: Call) -> web.StreamResponse:
@@ -208,11 +220,10 @@ async def _positions(call: Call) -> web.StreamResponse:
     warm = not cold(call, f"positions {book.account} {page}")
     cached = _cached(call, book)
     query = call.request.query
-    if query.get("sort") in SORTS:
-        key = SORTS[query["sort"]]
-        keyed = [(cold_row(book, *one)[key], number) for number, one in enumerate(cached)]
-        keyed.sort(reverse=query.get("direction") == "d")
-        cached = [cached[number] for _, number in keyed]
+    make = SORTS.get(query.get("sort", ""))
+    if make is not None:
+        key = partial(make, book)
+        cached = sorted(cached, key=key, reverse=query.get("direction") == "d")
     return reply(_rows(book, cached[page * PAGE : page * PAGE + PAGE], warm))
 
 
