@@ -9,21 +9,25 @@ async with IbkrClient("https://localhost:5000") as client:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
-from ibtui.clock import Clock, SystemClock
+from ibtui.clock import Clock, SystemClock, Tasks
 from ibtui.core import session as sessions
 from ibtui.core.endpoints import session
 from ibtui.core.endpoints.common import Call
 from ibtui.core.feed import Hub
-from ibtui.core.models import Accounts, AuthStatus, Tickle
+from ibtui.core.load import Loader
+from ibtui.core.models import Accounts, AuthStatus, Event, Tickle
 from ibtui.core.pacing import Pacing
 from ibtui.core.rest import Rest
 from ibtui.core.store import Store
+from ibtui.core.stream import Stream
 from ibtui.core.trust import Trust
-from ibtui.errors import NotLoggedIn, UsageError
+from ibtui.core.watch import Watcher
+from ibtui.errors import IbtuiError, NotLoggedIn, UsageError
+from ibtui.log import redact
 from ibtui.secret import Secret
 
 OAUTH_FIELDS = (
@@ -79,6 +83,15 @@ class IbkrClient:
         self.store = Store(self.clock)
         self.hub = Hub()
         self.token = sessions.Token()
+        self.listeners: list[Callable[[Event], None]] = []
+        """Hear of what happens while watching: the socket, gaps, notices."""
+        self._proxy = proxy
+        self._loader = Loader(self.call, self.store, self.hub, self.clock)
+        self._streams: dict[Stream, Callable[[], None]] = {}
+        self._watcher: Watcher | None = None
+        self._tasks = Tasks(
+            lambda error: self._tell("session", f"the keep-alive stopped: {error!r}", "error")
+        )
 
     async def __aenter__(self) -> IbkrClient:
         return self
@@ -169,8 +182,109 @@ class IbkrClient:
         self.hub.publish(self.store.replace_brokerage_accounts(found))
         return found
 
+    def socket(
+        self,
+        debug: Iterable[str] = (),
+        *,
+        write: Callable[[str], None] | None = None,
+        cookie: str = "json",
+    ) -> Stream:
+        """A WebSocket that opens with its first reader and keeps itself open until `close`.
+
+        `debug` is any of `open`, `close`, `send`, `receive`, `error`; these are written,
+        without cookies or tokens, to `write` or the log `ibtui.socket`.
+
+        Raises:
+            UsageError: an unknown debug word.
+        """
+        return self._stream(debug=debug, write=write, cookie=cookie)
+
+    def _stream(self, **more: Any) -> Stream:
+        stream = Stream(
+            self.rest.address.socket,
+            self.trust,
+            self._present,
+            clock=self.clock,
+            pacing=self.pacing,
+            read_only=self.rest.read_only,
+            proxy=self._proxy,
+            **more,
+        )
+        listener = self._streams[stream] = lambda: stream.token_changed(self.token.secret)
+        self.token.listen(listener)
+        return stream
+
+    async def _end(self, stream: Stream) -> None:
+        self.token.leave(self._streams.pop(stream))
+        await stream.close()
+
+    async def _present(self) -> Secret | None:
+        """The session for a new socket: always a fresh one, for a reconnect may follow a re-login."""
+        await self.tickle()
+        return self.token.secret
+
+    async def load(self) -> None:
+        """Read accounts, positions, orders, executions and amounts into the store.
+
+        Takes some six seconds, for orders and trades answer only to a second call and may be
+        asked once in five (web-api.md §1.6, §1.7); `hub` tells of each part as it comes in.
+
+        Raises:
+            IbtuiError: the first failure, after everything else was read. As `request`.
+        """
+        await self._loader.everything()
+
+    async def watch(self, *, tickle_every: float = 60.0) -> None:
+        """Keep the store up to date from the WebSocket until `close`; returns once it is open.
+
+        Orders, executions, P&L, summary, ledger and market data of the open positions (at
+        most 100 lines). After each gap, and every two minutes while orders work, orders
+        and executions are read anew. `tickle_every` seconds the session is kept alive (0: not).
+
+        Raises:
+            IbtuiError: the socket cannot be opened now; it goes on trying until `close`.
+        """
+        if self._watcher is not None:
+            return
+        watcher: Watcher
+        stream = self._stream(
+            on_event=lambda event: watcher.on_event(event),
+            on_gap=lambda: watcher.on_gap(),
+            on_state=lambda state: watcher.on_state(state),
+        )
+        watcher = self._watcher = Watcher(
+            stream, self.call, self._loader, self.store, self.hub, self.clock, self._tell
+        )
+        if tickle_every:
+            self._tasks.start(self._keep_alive(tickle_every), "keep-alive")
+        await watcher.start()
+
+    async def _keep_alive(self, seconds: float) -> None:
+        while True:
+            await self.clock.sleep(seconds)
+            try:
+                await self.tickle()
+            except IbtuiError as error:
+                self._tell("session", str(error), "warn")
+
+    def _tell(self, source: str, text: str, level: str) -> None:
+        event = Event(at=self.clock.now(), source=source, text=redact(text), level=level)
+        for listener in list(self.listeners):
+            listener(event)
+
+    async def unwatch(self) -> None:
+        """Stop watching; the store keeps its last values."""
+        await self._tasks.close()
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            await watcher.close()
+            await self._end(watcher.stream)
+
     async def close(self) -> None:
         """Close sockets and connections; the session itself lives on at the gateway."""
+        await self.unwatch()
+        for stream in list(self._streams):
+            await self._end(stream)
         await self.rest.close()
 
 

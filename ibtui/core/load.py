@@ -1,0 +1,148 @@
+"""Reading a session's snapshots into the store, cold replies and pages included (web-api.md §1.7, §8)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from ibtui.clock import Clock
+from ibtui.core.endpoints import accounts, orders, portfolio
+from ibtui.core.endpoints.common import Call, flag, mapping
+from ibtui.core.feed import Change, Hub
+from ibtui.core.models import Execution, Order, Pnl, Position
+from ibtui.core.session import first_accounts
+from ibtui.core.store import Missed, Store
+
+PAGES = 1000
+"""Pages of positions at most: 100,000 rows."""
+_COLD_TRIES = 4
+_WARM_UP_S = 1.0
+
+
+class Loader:
+    """Asks for snapshots and puts them into `store`; changes go to `hub` as they come in."""
+
+    def __init__(self, call: Callable[[Call], Awaitable[Any]], store: Store, hub: Hub, clock: Clock) -> None:
+        self._call = call
+        self._store = store
+        self._hub = hub
+        self._clock = clock
+
+    def _publish(self, changes: Iterable[Change]) -> None:
+        self._hub.publish(changes)
+
+    async def everything(self) -> None:
+        """Accounts first, then the rest side by side; what can be had is in the store at the end.
+
+        Raises:
+            IbtuiError: the first failure, after the other parts have ended.
+        """
+        await self.accounts()
+        parts = (self._each_account(), self.orders(), self.trades(), self.pnl())
+        done = await asyncio.gather(*parts, return_exceptions=True)
+        for result in done:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def accounts(self) -> None:
+        """The brokerage session's accounts, then the portfolio's; both arm other routes (§1.7)."""
+        found = await first_accounts(self._call, self._clock)
+        self._publish(self._store.replace_brokerage_accounts(found))
+        body = await self._call(accounts.portfolio())
+        self._publish(self._store.replace_accounts(accounts.read_portfolio(body)))
+
+    def account_ids(self) -> list[str]:
+        """All accounts, the selected one first."""
+        ids = [account.id for account in self._store.accounts]
+        selected = self._store.selected
+        return sorted(ids, key=lambda id_: id_ != selected) if ids else [selected] * bool(selected)
+
+    async def _each_account(self) -> None:
+        for account in self.account_ids():
+            await self.amounts(account)
+            await self.positions(account)
+
+    async def amounts(self, account: str) -> None:
+        """Summary and ledger of an account (§3.4, §3.6)."""
+        body = await self._call(portfolio.summary(account))
+        self._publish(self._store.replace_summary(account, portfolio.read_summary(body)))
+        body = await self._call(portfolio.ledger(account))
+        self._publish(self._store.replace_ledger(account, portfolio.read_ledger(body)))
+
+    async def positions(self, account: str, *, fresh: bool = False) -> None:
+        """All pages of an account; read again once while rows are cold (§3.8). `fresh` drops the
+        server's cache before, for it may lag fills by minutes."""
+        if fresh:
+            await self._call(portfolio.invalidate(account))
+        rows = await self._pages(account)
+        if not rows or any(_is_cold(row) for row in rows):
+            self._publish(self._store.replace_positions(account, rows))
+            await self._clock.sleep(_WARM_UP_S)
+            rows = await self._pages(account)
+        self._publish(self._store.replace_positions(account, rows))
+
+    async def _pages(self, account: str) -> list[Position]:
+        out: list[Position] = []
+        for page in range(PAGES):
+            body = await self._call(portfolio.positions(account, page))
+            out += portfolio.read_positions(body, account)
+            if not isinstance(body, list) or len(body) < portfolio.PAGE:
+                break
+        return out
+
+    async def read_orders(self) -> tuple[list[Order], bool]:
+        """The day's orders, asked for until the server says that they are all (§4.1); False with
+        them when it never did."""
+        found: list[Order] = []
+        for attempt in range(_COLD_TRIES):
+            body = await self._call(orders.live())
+            found = orders.read_orders(body)
+            if flag(mapping(body).get("snapshot")) is not False:
+                return found, True
+            if found and attempt:
+                # Recorded: `snapshot:false` for ever with all rows there.
+                return found, True
+            await self._clock.sleep(_WARM_UP_S)
+        return found, False
+
+    async def orders(self) -> None:
+        """The day's orders into the store."""
+        asked_at = self._clock.monotonic()
+        found, _ = await self.read_orders()
+        self._publish(self._store.replace_orders(found, asked_at))
+
+    async def read_trades(self) -> list[Execution]:
+        """Today's executions; an empty first reply may be the cold one (§4.3)."""
+        found = orders.read_executions(await self._call(orders.trades()))
+        return found or orders.read_executions(await self._call(orders.trades()))
+
+    async def trades(self) -> None:
+        """Today's executions into the store."""
+        self._publish(self._store.replace_executions(await self.read_trades()))
+
+    async def pnl(self) -> None:
+        """P&L into the store; stays empty at IBKR until something has asked for it (§3.10)."""
+        found = portfolio.read_pnl(await self._call(portfolio.pnl()))
+        if not found:
+            found = portfolio.read_pnl(await self._call(portfolio.pnl()))
+        self._publish(self._store.replace_pnl(found or _nothing()))
+
+    async def reconcile(self) -> Missed:
+        """Orders and executions read anew after a gap; says what the stream had not told (§7.9)."""
+        asked_at = self._clock.monotonic()
+        (found, complete), trades = await asyncio.gather(self.read_orders(), self.read_trades())
+        if not complete:
+            # A list that is still cold would wipe orders that are there.
+            found = [*self._store.orders.values()]
+        changes, missed = self._store.reconcile(found, trades, asked_at)
+        self._publish(changes)
+        return missed
+
+
+def _nothing() -> dict[str, Pnl]:
+    return {}
+
+
+def _is_cold(row: Position) -> bool:
+    return row.ticker is None and row.name is None and row.decimals is None

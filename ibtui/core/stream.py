@@ -1,0 +1,188 @@
+"""The WebSocket's connection: the only place that knows websockets (web-api.md §7.1, login.md §9.5)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, cast
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.frames import Frame, Opcode
+
+import ibtui
+from ibtui.clock import Clock
+from ibtui.core import trust as tls
+from ibtui.core.live import GiveSession, Live, OnEvent, StreamState
+from ibtui.core.pacing import Pacing
+from ibtui.core.trust import Trust
+from ibtui.core.wire import decode as wire
+from ibtui.errors import GatewayDown, IbtuiError, NotLoggedIn, Stalled, Unreachable, UsageError
+from ibtui.log import quiet_libraries
+from ibtui.secret import Secret
+
+__all__ = ["COOKIES", "Stream", "StreamState"]
+
+COOKIES = frozenset({"json", "plain", "message"})
+"""Ways to present the session: `api={"session":"…"}`, `api=…`, or as the first message (§7.1)."""
+OPEN_S = 10.0
+CLOSE_S = 3.0
+_silent = logging.getLogger("ibtui.socket.library")
+# The library writes the upgrade request, cookie and all, at DEBUG.
+_silent.setLevel(logging.CRITICAL)
+Take = Callable[[wire.Frame], None]
+
+
+class _Connect(connect):
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        # A redirect means 'no session'; following it would carry the cookie elsewhere.
+        return exc
+
+
+class _Socket(ClientConnection):
+    """Hands each whole message over as soon as it is read, past the library's queue."""
+
+    take: Take
+
+    def __init__(self, *args: Any, take: Take, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.take = take
+        self._parts: list[bytes] = []
+
+    def process_event(self, event: Any) -> None:
+        if self.response is None or not isinstance(event, Frame):
+            super().process_event(event)
+            return
+        opcode = event.opcode
+        if (opcode is Opcode.TEXT or opcode is Opcode.BINARY) and event.fin:
+            self.take(event.data)
+        elif opcode is Opcode.TEXT or opcode is Opcode.BINARY:
+            self._parts = [bytes(event.data)]
+        elif opcode is Opcode.CONT:
+            self._parts.append(bytes(event.data))
+            if event.fin:
+                whole, self._parts = b"".join(self._parts), []
+                self.take(whole)
+        else:
+            super().process_event(event)
+
+
+class _Link:
+    """An open connection, seen from `live`."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    async def send(self, frame: str) -> None:
+        try:
+            await self._socket.send(frame)
+        except (ConnectionClosed, OSError) as error:
+            raise Unreachable("The WebSocket is closed.") from error
+
+    async def wait_closed(self) -> None:
+        await self._socket.wait_closed()
+
+    def abort(self) -> None:
+        self._socket.transport.abort()
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._socket.close()
+        except (TimeoutError, OSError, WebSocketException):
+            self.abort()
+
+
+class Stream(Live):
+    """One WebSocket to a gateway, kept open from `open` to `close`.
+
+    `session` gives the token to present and is asked before each connection. `on_event`
+    hears every event, `on_gap` every time the socket is back after having been away,
+    `on_state` of opening and closing. `debug` words (`open close send receive error`) are
+    written, redacted, to `write` or the log `ibtui.socket`. `cookie` is a word of `COOKIES`.
+
+    Raises:
+        UsageError: an unknown debug or cookie word.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        trust: Trust,
+        session: GiveSession,
+        *,
+        clock: Clock | None = None,
+        pacing: Pacing | None = None,
+        debug: Iterable[str] = (),
+        write: Callable[[str], None] | None = None,
+        cookie: str = "json",
+        read_only: bool = True,
+        proxy: str = "",
+        on_event: OnEvent | None = None,
+        on_gap: Callable[[], None] | None = None,
+        on_state: Callable[[StreamState], None] | None = None,
+    ) -> None:
+        if cookie not in COOKIES:
+            raise UsageError(f"{cookie!r} is no way to present the session: {', '.join(sorted(COOKIES))}.")
+        quiet_libraries()
+        super().__init__(
+            url,
+            partial(_dial, trust=trust, cookie=cookie, proxy=proxy),
+            session,
+            clock=clock,
+            pacing=pacing,
+            debug=debug,
+            write=write,
+            read_only=read_only,
+            on_event=on_event,
+            on_gap=on_gap,
+            on_state=on_state,
+        )
+
+
+async def _dial(
+    url: str, token: Secret | None, take: Take, *, trust: Trust, cookie: str, proxy: str
+) -> _Link:
+    headers = {}
+    if token is not None and cookie != "message":
+        text = token.reveal()
+        value = text if cookie == "plain" else msgspec.json.encode({"session": text}).decode()
+        headers["Cookie"] = f"api={value}"
+    try:
+        socket = await _Connect(
+            url,
+            ssl=trust.context() if url.startswith("wss") else None,
+            additional_headers=headers,
+            user_agent_header=f"ibtui/{ibtui.__version__}",
+            proxy=proxy or None,
+            open_timeout=OPEN_S,
+            ping_interval=None,
+            close_timeout=CLOSE_S,
+            max_size=2**24,
+            compression=None,
+            logger=_silent,
+            create_connection=cast(Any, partial(_Socket, take=take)),
+        )
+    except (OSError, ssl.SSLError, WebSocketException, TimeoutError) as error:
+        raise _trouble(error, url.split("://", 1)[-1].split("/", 1)[0]) from error
+    return _Link(socket)
+
+
+def _trouble(error: Exception, where: str) -> IbtuiError:
+    found = tls.mismatch(error, where)
+    if found is not None:
+        return found
+    if isinstance(error, InvalidStatus):
+        status = error.response.status_code
+        if status in (401, 403) or 300 <= status < 400:
+            return NotLoggedIn(f"The WebSocket was refused (status {status}).", "Log in first.")
+        return Unreachable(f"The WebSocket was refused (status {status}).", "Try again later.")
+    if isinstance(error, TimeoutError):
+        return Stalled(f"The WebSocket at {where} did not open within {OPEN_S:g} s.")
+    if isinstance(error, OSError):
+        return GatewayDown(f"Nothing answers at {where}.", "Start the gateway, or correct its address.")
+    return Unreachable(f"The WebSocket at {where} broke while opening ({type(error).__name__}).")
