@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import sys
 from dataclasses import replace
 
@@ -47,10 +49,11 @@ def _screen(settings: Settings, *, demo: bool) -> int:
     from ibtui.ui.app import IbtuiApp
 
     async def make_runtime() -> Runtime:
-        # Imported after the first frame: this pulls in the network libraries.
-        from ibtui.service.local import LocalRuntime
-
-        return LocalRuntime(settings)
+        # After the first frame and in a thread: this pulls in the network libraries, and the
+        # screen must go on answering meanwhile.
+        local = await asyncio.to_thread(importlib.import_module, "ibtui.service.local")
+        runtime: Runtime = local.LocalRuntime(settings)
+        return runtime
 
     app = IbtuiApp(settings, make_runtime, demo=demo)
     result = app.run(mouse=settings.ui.mouse)
