@@ -18,7 +18,7 @@ from ibtui.core import session as sessions
 from ibtui.core.endpoints import session
 from ibtui.core.endpoints.common import Call
 from ibtui.core.feed import Hub
-from ibtui.core.load import Loader
+from ibtui.core.load import PARTS, Loader
 from ibtui.core.models import Accounts, AuthStatus, Event, Tickle
 from ibtui.core.pacing import Pacing
 from ibtui.core.rest import Rest
@@ -49,7 +49,8 @@ class IbkrClient:
     seven OAuth fields. `read_only` (the default) refuses requests that change orders.
     With https on loopback and no `trust`, the certificate of the first connection is
     pinned for this client's life (`client.trust.fingerprint`); elsewhere the system's
-    CAs decide. `timeout` is in seconds, per attempt. Nothing is read from the environment.
+    CAs decide. `timeout` is in seconds, per attempt. A `store` and `hub` handed in outlive
+    the client. Nothing is read from the environment.
 
     Raises:
         UsageError: the address or mapping is not valid, or plain http would leave this machine.
@@ -65,6 +66,8 @@ class IbkrClient:
         timeout: float = 15.0,
         insecure_http: bool = False,
         proxy: str = "",
+        store: Store | None = None,
+        hub: Hub | None = None,
     ) -> None:
         if not isinstance(target, str):
             raise _oauth(target)
@@ -80,8 +83,8 @@ class IbkrClient:
             proxy=proxy,
             insecure_http=insecure_http,
         )
-        self.store = Store(self.clock)
-        self.hub = Hub()
+        self.store = store or Store(self.clock)
+        self.hub = hub or Hub()
         self.token = sessions.Token()
         self.listeners: list[Callable[[Event], None]] = []
         """Hear of what happens while watching: the socket, gaps, notices."""
@@ -153,6 +156,7 @@ class IbkrClient:
             self.token.forget()
             raise
         self.token.renew(session.read_token(body))
+        self.store.touch("tickle")
         return session.read_tickle(body)
 
     async def status(self) -> AuthStatus:
@@ -223,16 +227,17 @@ class IbkrClient:
         await self.tickle()
         return self.token.secret
 
-    async def load(self) -> None:
+    async def load(self, *parts: str) -> None:
         """Read accounts, positions, orders, executions and amounts into the store.
 
-        Takes some six seconds, for orders and trades answer only to a second call and may be
-        asked once in five (web-api.md §1.6, §1.7); `hub` tells of each part as it comes in.
+        `parts` are any of `accounts`, `positions`, `amounts`, `orders`, `trades`, `pnl`; none
+        means all, accounts first. All takes some six seconds, for orders and trades answer only
+        to a second call and may be asked once in five (web-api.md §1.6, §1.7); `hub` tells of each part as it comes in.
 
         Raises:
             IbtuiError: the first failure, after everything else was read. As `request`.
         """
-        await self._loader.everything()
+        await self._loader.load(parts or PARTS)
 
     async def watch(self, *, tickle_every: float = 60.0) -> None:
         """Keep the store up to date from the WebSocket until `close`; returns once it is open.
@@ -279,6 +284,11 @@ class IbkrClient:
         if watcher is not None:
             await watcher.close()
             await self._end(watcher.stream)
+
+    async def logout(self) -> None:
+        """End the brokerage session and the login (web-api.md §2.6); raises as `request`."""
+        await self.call(session.logout())
+        self.token.forget()
 
     async def close(self) -> None:
         """Close sockets and connections; the session itself lives on at the gateway."""

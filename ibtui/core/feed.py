@@ -16,7 +16,7 @@ ALL: frozenset[str] = frozenset({"*"})
 """Fields of a change that replaces the whole thing."""
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, gc=False):
     """`kind` and `key` name what changed; read its value from the store.
 
     kinds: `position`, `quote`, `order`, `execution`, `pnl`, `summary`, `ledger`, `accounts`,
@@ -51,7 +51,7 @@ class Feed:
             old = merged.get(key)
             if old is None:
                 merged[key] = change
-            elif old.fields is not change.fields:
+            elif old is not change and old.fields is not change.fields:
                 merged[key] = Change(change.kind, change.key, old.fields | change.fields)
         if len(merged) > self._limit:
             self._collapse()
@@ -96,7 +96,7 @@ class Hub:
 
     def publish(self, changes: Iterable[Change]) -> None:
         """Give `changes` to every feed."""
-        batch = list(changes)
+        batch = changes if isinstance(changes, list) else list(changes)
         if batch:
             for feed in self._feeds:
                 feed.put(batch)

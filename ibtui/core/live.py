@@ -102,6 +102,7 @@ class Live(Topics):
         self._link: Link | None = None
         self._token: Secret | None = None
         self._heard = 0.0
+        self._news = False
         self._welcome = asyncio.Event()
         self._sts: bool | None = None
         self._was_out = False
@@ -269,6 +270,8 @@ class Live(Topics):
         while not closing.done():
             await asyncio.wait({closing}, timeout=1.0)
             now = self.clock.monotonic()
+            if self._news:
+                self._news, self._heard = False, now
             if now - self._heard > SILENCE_S:
                 return f"silent for {SILENCE_S:.0f} s"
             if now >= tic:
@@ -284,14 +287,17 @@ class Live(Topics):
     # frames
 
     def _take(self, data: wire.Frame) -> None:
-        self._heard = self.clock.monotonic()
+        self._news = True
         if self._debug and "receive" in self._debug:
             self._say("receive", data if isinstance(data, str) else bytes(data).decode("utf-8", "replace"))
-        message = wire.parse(data)
-        if self._iterators and not isinstance(message, wire.Garbage):
-            self.deliver(message)
-        event = wire.event(message)
-        if not isinstance(event, wire.MarketData):
+        if self._iterators:
+            message = wire.parse(data)
+            if not isinstance(message, wire.Garbage):
+                self.deliver(message)
+            event = wire.event(message)
+        else:
+            event = wire.decode(data)
+        if event.__class__ is not wire.MarketData:
             self._notice(event)
         if self._on_event is not None:
             self._on_event(event)

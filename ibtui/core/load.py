@@ -14,6 +14,8 @@ from ibtui.core.models import Execution, Order, Pnl, Position
 from ibtui.core.session import first_accounts
 from ibtui.core.store import Missed, Store
 
+PARTS = ("accounts", "positions", "amounts", "orders", "trades", "pnl")
+"""What `Loader.load` can be asked for."""
 PAGES = 1000
 """Pages of positions at most: 100,000 rows."""
 _COLD_TRIES = 4
@@ -32,15 +34,25 @@ class Loader:
     def _publish(self, changes: Iterable[Change]) -> None:
         self._hub.publish(changes)
 
-    async def everything(self) -> None:
-        """Accounts first, then the rest side by side; what can be had is in the store at the end.
+    async def load(self, parts: Iterable[str]) -> None:
+        """Accounts first, then the other parts side by side; what can be had is in the store at the end.
 
         Raises:
             IbtuiError: the first failure, after the other parts have ended.
         """
-        await self.accounts()
-        parts = (self._each_account(), self.orders(), self.trades(), self.pnl())
-        done = await asyncio.gather(*parts, return_exceptions=True)
+        wanted = set(parts)
+        if "accounts" in wanted or not self._store.accounts:
+            await self.accounts()
+        work = {
+            "amounts": lambda: self._each(self.amounts),
+            "positions": lambda: self._each(self.positions),
+            "orders": self.orders,
+            "trades": self.trades,
+            "pnl": self.pnl,
+        }
+        done = await asyncio.gather(
+            *(work[part]() for part in work if part in wanted), return_exceptions=True
+        )
         for result in done:
             if isinstance(result, BaseException):
                 raise result
@@ -58,10 +70,9 @@ class Loader:
         selected = self._store.selected
         return sorted(ids, key=lambda id_: id_ != selected) if ids else [selected] * bool(selected)
 
-    async def _each_account(self) -> None:
+    async def _each(self, read: Callable[[str], Awaitable[None]]) -> None:
         for account in self.account_ids():
-            await self.amounts(account)
-            await self.positions(account)
+            await read(account)
 
     async def amounts(self, account: str) -> None:
         """Summary and ledger of an account (§3.4, §3.6)."""

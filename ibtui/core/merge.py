@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from ibtui.core.endpoints import orders
-from ibtui.core.endpoints.common import text
 from ibtui.core.feed import ALL, Change
 from ibtui.core.models import Execution, Model, Order, Position
 
@@ -23,42 +22,32 @@ _POSITION_FIELDS = {
 }
 """Market data field -> field of `Position` (§5.8)."""
 _TIMES = frozenset({"timestamp_ms", "updated_ms"})
-_LIMIT = 50_000
-_names: dict[tuple[str, ...], frozenset[str]] = {}
-_quote_changes: dict[tuple[int, frozenset[str]], Change] = {}
 
 
-def names(fields: Mapping[str, Any]) -> frozenset[str]:
-    """The keys of `fields`; equal ones are the same object, which saves the feed a union each time."""
-    key = tuple(fields)
-    found = _names.get(key)
-    if found is None:
-        if len(_names) > _LIMIT:
-            _names.clear()
-        found = _names[key] = frozenset(key)
-    return found
+class Route(Struct, gc=False):
+    """Where a market data event of one contract with one set of fields goes; made once, used often."""
+
+    changes: list[Change]
+    """What to publish: the quote, then each position it speaks of."""
+    told: tuple[tuple[str, str], ...]
+    """Market data field -> field of `Position`."""
+    holders: tuple[str, ...]
 
 
-def quote_change(conid: int, fields: frozenset[str]) -> Change:
-    """The change of a quote; made once for each contract and set of fields."""
-    key = (conid, fields)
-    found = _quote_changes.get(key)
-    if found is None:
-        if len(_quote_changes) > _LIMIT:
-            _quote_changes.clear()
-        found = _quote_changes[key] = Change("quote", str(conid), fields)
-    return found
-
-
-def position_fields(fields: Mapping[str, str], *, alone: bool) -> dict[str, str]:
-    """What market data says of a position. Amounts count only where one account holds the contract
-    (`alone`): the stream does not say whose they are."""
-    out: dict[str, str] = {}
-    for number, name in _POSITION_FIELDS.items():
-        value = fields.get(number)
-        if value and (alone or number == "31") and text(value) is not None:
-            out[name] = value
-    return out
+def route(conid: int, fields: Iterable[str], holders: Sequence[str]) -> Route:
+    """The route of an event with these `fields`. Amounts count only where one account holds the
+    contract: the stream does not say whose they are."""
+    names = frozenset(fields)
+    told = tuple(
+        (number, name)
+        for number, name in _POSITION_FIELDS.items()
+        if number in names and (number == "31" or len(holders) == 1)
+    )
+    changes = [Change("quote", str(conid), names)]
+    if told:
+        moved = frozenset(name for _, name in told)
+        changes += [Change("position", key, moved) for key in holders]
+    return Route(changes, told, tuple(holders) if told else ())
 
 
 def position(new: Position, old: Position | None) -> Position:

@@ -103,7 +103,7 @@ class Position(Model, frozen=True, kw_only=True):
         return f"{self.account}:{self.conid}"
 
 
-class Quote(Model, frozen=True, kw_only=True):
+class Quote(Model, frozen=True, gc=False):
     """Market data of one contract: field number -> value as sent (web-api.md §5.8)."""
 
     conid: int

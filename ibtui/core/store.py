@@ -35,6 +35,8 @@ from ibtui.core.models import (
 from ibtui.core.wire import decode as wire
 
 Changes = list[Change]
+_ROUTES = 200
+"""Sets of fields remembered for each contract."""
 
 
 class Missed(Struct, frozen=True):
@@ -81,6 +83,7 @@ class Store:
         self._updated: dict[str, float] = {}
         self._sts: dict[str, Any] = {}
         self._holders: dict[int, list[str]] = {}
+        self._routes: dict[int, dict[tuple[str, ...], merge.Route]] = {}
         self._order_heard: dict[int, float] = {}
         self.positions: Mapping[str, Position] = MappingProxyType(self._positions)
         """By `Position.key`."""
@@ -123,22 +126,32 @@ class Store:
         if not fields:
             return []
         conid = event.conid
+        routes = self._routes.get(conid)
+        if routes is None:
+            routes = self._routes[conid] = {}
+        names = tuple(fields)
+        route = routes.get(names)
+        if route is None:
+            route = merge.route(conid, names, self._holders.get(conid, ()))
+            if len(routes) < _ROUTES:
+                routes[names] = route
         old = self._quotes.get(conid)
-        names = merge.names(fields)
-        if old is not None:
-            fields = {**old.fields, **fields}
-        self._quotes[conid] = Quote(conid=conid, fields=fields, updated_ms=event.updated_ms)
-        self._updated["quote"] = self._clock.monotonic()
-        changes = [merge.quote_change(conid, names)]
-        holders = self._holders.get(conid)
-        if holders is not None:
-            told = merge.position_fields(event.fields, alone=len(holders) == 1)
-            if told:
-                self._touch("position")
-                for key in holders:
-                    self._positions[key] = structs.replace(self._positions[key], **told)
-                    changes.append(Change("position", key, merge.names(told)))
-        return changes
+        merged = fields if old is None else {**old.fields, **fields}
+        self._quotes[conid] = Quote(conid, merged, event.updated_ms)
+        now = self._updated["quote"] = self._clock.monotonic()
+        if route.holders:
+            told = {}
+            for number, name in route.told:
+                told[name] = fields[number] or None
+            positions = self._positions
+            for key in route.holders:
+                positions[key] = structs.replace(positions[key], **told)
+            self._updated["position"] = now
+        return route.changes
+
+    def touch(self, kind: str) -> None:
+        """There was news of `kind` just now (`tickle`, say): its age begins anew."""
+        self._touch(kind)
 
     def _touch(self, kind: str) -> None:
         self._updated[kind] = self._clock.monotonic()
@@ -195,6 +208,7 @@ class Store:
                 del self._positions[key]
             changes = [Change("position", "*")]
         self._positions.update(fresh)
+        self._routes.clear()
         self._holders.clear()
         for key, found in self._positions.items():
             self._holders.setdefault(found.conid, []).append(key)

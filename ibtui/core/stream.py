@@ -34,6 +34,7 @@ CLOSE_S = 3.0
 _silent = logging.getLogger("ibtui.socket.library")
 # The library writes the upgrade request, cookie and all, at DEBUG.
 _silent.setLevel(logging.CRITICAL)
+_TEXT, _BINARY, _CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
 Take = Callable[[wire.Frame], None]
 
 
@@ -54,15 +55,16 @@ class _Socket(ClientConnection):
         self._parts: list[bytes] = []
 
     def process_event(self, event: Any) -> None:
-        if self.response is None or not isinstance(event, Frame):
+        if event.__class__ is not Frame or self.response is None:
             super().process_event(event)
             return
         opcode = event.opcode
-        if (opcode is Opcode.TEXT or opcode is Opcode.BINARY) and event.fin:
-            self.take(event.data)
-        elif opcode is Opcode.TEXT or opcode is Opcode.BINARY:
-            self._parts = [bytes(event.data)]
-        elif opcode is Opcode.CONT:
+        if opcode is _BINARY or opcode is _TEXT:
+            if event.fin:
+                self.take(event.data)
+            else:
+                self._parts = [bytes(event.data)]
+        elif opcode is _CONT:
             self._parts.append(bytes(event.data))
             if event.fin:
                 whole, self._parts = b"".join(self._parts), []

@@ -89,7 +89,7 @@ class Watcher:
         changes = self._store.apply(event)
         if changes:
             self._hub.publish(changes)
-        if isinstance(event, wire.MarketData):
+        if event.__class__ is wire.MarketData:
             return
         match event:
             case wire.OrderRows():
