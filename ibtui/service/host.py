@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-import msgspec
-
 from ibtui import config, paths
 from ibtui.config import LOOPBACK, Profile
 from ibtui.core.models import Lamp
@@ -23,7 +21,6 @@ from ibtui.gateway.health import Health, Kind
 from ibtui.gateway.process import GatewayProcess
 from ibtui.gateway.spec import Spec, command_spec, java_spec
 from ibtui.gateway.state import Info, State
-from ibtui.secret import Secret
 from ibtui.service import pins
 from ibtui.service.runtime import Progress
 
@@ -286,14 +283,9 @@ class DemoHost(ProcessHost):
         )
 
     def answers(self) -> Answers | None:
-        from ibtui.service.answers.fixed import FixedAnswers
+        from ibtui.service.answers.fixed import ReadyAnswers
 
-        try:
-            ready = msgspec.json.decode(self._ready.read_bytes())
-        except (OSError, msgspec.DecodeError):
-            return None
-        user = next(u for u in ready["users"] if not u["factors"])
-        return FixedAnswers(user["username"], Secret(user["password"]), narrate=False)
+        return ReadyAnswers(self._ready)
 
     async def close(self) -> None:
         await super().close()

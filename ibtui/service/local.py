@@ -21,6 +21,8 @@ from ibtui.core.client import IbkrClient
 from ibtui.core.feed import Change, Feed, Hub
 from ibtui.core.models import AuthStatus, Event, Lamp, Status
 from ibtui.core.store import Store
+from ibtui.core.topics import Subscription
+from ibtui.core.wire.frames import opposite
 from ibtui.errors import (
     Competing,
     GatewayDown,
@@ -170,7 +172,7 @@ class LocalRuntime:
         for pause in SETTLE:
             await self.clock.sleep(pause)
             try:
-                found = await client.auth_status()
+                found = await client.status()
             except NotLoggedIn:
                 continue
             self._read_auth(found)
@@ -235,20 +237,19 @@ class LocalRuntime:
 
     # Live values -------------------------------------------------------------------
 
-    async def load(self) -> None:
-        """Accounts, positions, orders, trades into the store, by REST alone."""
-        client = await self._connect()
-        await client.load()
+    async def load(self, *parts: str) -> None:
+        """Snapshots into the store, by REST alone; `parts` as `IbkrClient.load` has them."""
+        await (await self._connect()).load(*parts)
 
     async def go_live(self) -> None:
         async with self._busy:
             if self._live:
                 return
             client = await self._connect()
-            await client.load()
-            await client.watch()
+            # Quick parts first: orders and trades answer only after a pause (web-api.md §1.6).
+            await client.load("accounts", "positions", "amounts")
+            await asyncio.gather(client.watch(tickle_every=0), client.load("orders", "trades", "pnl"))
             self._live = True
-        self._event("stream", "live")
         self._watch()
 
     async def settled(self, kind: str, timeout: float = 10.0) -> None:
@@ -277,8 +278,12 @@ class LocalRuntime:
     async def frames(self, words: Sequence[str]) -> AsyncIterator[Any]:
         """Every message of a socket of its own on which `words` were sent."""
         client = await self._connect()
-        async for message in client.frames(words):
-            yield message
+        socket = client.socket()
+        async with socket.multiplex(None, None, lambda message: True) as messages:
+            for word in words:
+                await socket.add(Subscription(word, opposite(word)))
+            async for message in messages:
+                yield message
 
     async def close(self) -> None:
         await self._tasks.close()
@@ -299,8 +304,8 @@ class LocalRuntime:
                 proxy=self._profile.proxy,
                 store=self._store,
                 hub=self._hub,
-                on_event=self._event,
             )
+            self._client.listeners.append(self._heard)
         return self._client
 
     async def _drop_client(self) -> None:
@@ -322,6 +327,12 @@ class LocalRuntime:
             return
         self._events.append(Event(at=self.clock.now(), source=source, text=text, level=level))
         self._hub.publish([Change("event", "*")])
+
+    def _heard(self, event: Event) -> None:
+        """News of the stream, for the time line; what concerns the session is looked at at once."""
+        self._event(event.source, event.text, event.level)
+        if event.source == "brokerage" or event.level != "info":
+            self._wake.set()
 
     def _tell_changes(self, before: Status) -> None:
         for name, source in (("gateway", "gateway"), ("sso", "login"), ("brokerage", "brokerage")):

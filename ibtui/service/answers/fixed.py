@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
+
 from ibtui.auth.effects import Answer, Cancel, Challenge, Credentials, Note
-from ibtui.errors import PersonNeeded
+from ibtui.errors import GatewayDown, PersonNeeded
 from ibtui.secret import Secret
 from ibtui.service import output
 
@@ -11,10 +15,9 @@ from ibtui.service import output
 class FixedAnswers:
     """Gives one user name and password; has no second factor."""
 
-    def __init__(self, username: str, password: Secret, *, narrate: bool = True) -> None:
+    def __init__(self, username: str, password: Secret) -> None:
         self._username = username
         self._password = password
-        self._narrate = narrate
 
     async def credentials(self, username: str) -> Credentials:
         """The known ones; the profile's user name where none was given.
@@ -33,5 +36,32 @@ class FixedAnswers:
 
     def note(self, note: Note) -> None:
         """Narrate on standard error."""
-        if self._narrate and note.text:
+        if note.text:
             output.say(f"{note.step.value}: {note.text}")
+
+
+class ReadyAnswers:
+    """The demo's own user, as the simulator names it in its ready file; needs nobody."""
+
+    def __init__(self, ready: Path) -> None:
+        self._ready = ready
+
+    async def credentials(self, username: str) -> Credentials:
+        """The first user without a second factor.
+
+        Raises:
+            GatewayDown: the simulator is not running.
+        """
+        try:
+            users = msgspec.json.decode(self._ready.read_bytes())["users"]  # a few hundred bytes
+        except (OSError, msgspec.DecodeError):
+            raise GatewayDown("The simulator is not running.", "Start it: s") from None
+        user = next(user for user in users if not user["factors"])
+        return Credentials(user["username"], Secret(user["password"]))
+
+    async def ask(self, challenge: Challenge) -> Answer:
+        """This user has no second factor."""
+        return Cancel()
+
+    def note(self, note: Note) -> None:
+        """Nobody watches."""
