@@ -300,7 +300,9 @@ class Simulator:
     async def _checked(self, request: web.Request, handler: Any) -> web.StreamResponse:
         path = request.path
         api = path.startswith("/v1/")
-        if not request.headers.get("User-Agent", "").strip() and (api or path.startswith("/sso/")):
+        # Not for the websocket: a gateway writes its own there, and ibind sends none.
+        named = request.headers.get("User-Agent", "").strip() or path == _SOCKET
+        if not named and (api or path.startswith("/sso/")):
             return web.Response(status=403, text="Forbidden")
         if api and request.method == "POST" and not _has_length(request):
             return web.Response(status=411, text="Length Required")
