@@ -8,18 +8,18 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.worker import Worker
 
-from ibtui import paths
 from ibtui.clock import Clock, SystemClock
 from ibtui.config import Profile, Settings
-from ibtui.ui import ending, keymap, themes
+from ibtui.ui import ending, keymap
 from ibtui.ui.history import PnlHistory
 from ibtui.ui.messages import Changed, PnlChanged, StatusChanged
 from ibtui.ui.screens.session import SessionScreen
+from ibtui.ui.themed import ThemedApp
 from ibtui.ui.verbs import Busy, Verbs, as_problem
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _account() -> Screen[None]:
     return AccountScreen()
 
 
-class IbtuiApp(App[int]):
+class IbtuiApp(ThemedApp):
     """Screens over one runtime. `make_runtime` is awaited after the first frame.
 
     Args:
@@ -100,8 +100,7 @@ class IbtuiApp(App[int]):
         self.verbs = Verbs(self)
         self._ending = False
         self._let_go = False
-        self._theme_trouble = ""
-        self._choose_theme()
+        self.choose_theme(settings.ui.theme)
 
     # What screens ask ----------------------------------------------------------------
 
@@ -180,7 +179,7 @@ class IbtuiApp(App[int]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
-        self._load_themes()
+        self.load_themes()
         self.set_interval(1.0, self._tick)
         self.verbs.busy = Busy("starting", self.monotonic(), can_cancel=False)
         self.run_worker(
@@ -194,6 +193,7 @@ class IbtuiApp(App[int]):
         self.runtime = runtime
         self._listen()
         self.verbs.busy = None
+        self._reload()
         answers = runtime.unattended()
         if answers is not None:
             self.verbs.run("starting", lambda it: actions.bring_up(it, answers, self.verbs.progress))
@@ -369,7 +369,7 @@ class IbtuiApp(App[int]):
         self.copy_to_clipboard(text)
         self.notify(f"Copied {what} to the terminal's clipboard.", markup=False)
 
-    # Palette and themes --------------------------------------------------------------
+    # Palette -------------------------------------------------------------------------
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The key map's commands and the themes; no screenshot, which would keep amounts unmasked."""
@@ -380,34 +380,3 @@ class IbtuiApp(App[int]):
         yield SystemCommand(
             "Change the theme", "light, dark, high contrast, blue and orange", self.action_change_theme
         )
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Our own variables, for themes without them."""
-        return dict(themes.VARIABLES)
-
-    def _choose_theme(self) -> None:
-        wanted = themes.fitting(self.settings.ui.theme, self.console.color_system, no_color=self.no_color)
-        if wanted not in self.available_themes:
-            file = themes.find(wanted, paths.config_dir())
-            try:
-                if file is None:
-                    raise ValueError(f"There is no theme {wanted!r}; ibtui-dark is used.")
-                self.register_theme(themes.load(file))
-            except ValueError as error:
-                self._theme_trouble = str(error)
-                wanted = themes.DEFAULT
-                fallback = themes.find(wanted, paths.config_dir())
-                if fallback is None or fallback == file:
-                    wanted = "textual-dark"
-                else:
-                    self.register_theme(themes.load(fallback))
-        self.theme = wanted
-
-    def _load_themes(self) -> None:
-        for found in themes.load_all(paths.config_dir()):
-            if isinstance(found, ValueError):
-                self.notify(str(found), severity="warning", markup=False)
-            elif found.name != self.theme:
-                self.register_theme(found)
-        if self._theme_trouble and "Theme file" not in self._theme_trouble:
-            self.notify(self._theme_trouble, severity="warning", markup=False)

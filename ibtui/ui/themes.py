@@ -16,8 +16,11 @@ from textual.theme import Theme
 
 DEFAULT = "ibtui-dark"
 OURS = ("ibtui-dark", "ibtui-light", "ibtui-contrast", "ibtui-blue")
-VARIABLES = {"pnl-up": "$text-success", "pnl-down": "$text-error"}
-"""Our own variables, for themes that lack them."""
+
+
+def variables(theme: Theme) -> dict[str, str]:
+    """Our own variables for a theme that lacks them: gains like success, losses like errors."""
+    return {"pnl-up": theme.success or theme.primary, "pnl-down": theme.error or theme.primary}
 
 
 def folders(config_dir: Path) -> list[Path]:

@@ -62,11 +62,11 @@ def _took(found: StepState) -> str:
 def credentials(url: str, live: bool) -> list[Line]:
     """Above the fields for user name and password."""
     kind = line("   This profile is for a ", ("live", "warn"), " account.") if live else line(
-        "   This profile is for a paper account: use the user name of the paper account."
+        "   For a paper account, use the paper account's own user name."
     )  # fmt: skip
     where = f" at {url}" if url else ""
     return [
-        line(f"   They go to IBKR through the gateway{where}. ibtui stores neither of them."),
+        line(f"   They go to IBKR through the gateway{where}; neither is stored."),
         kind,
     ]
 
@@ -77,7 +77,7 @@ def challenge(asked: Challenge, url: str) -> list[Line]:
     out += [line("     ", ("· ", "muted"), clean(plain_name(code))) for code in (asked.code, *asked.others)]
     out += [
         line(""),
-        line("   This version of ibtui cannot answer it yet. The password alone opened nothing."),
+        line("   This version of ibtui cannot answer it yet. Nothing was opened."),
         *browser(url),
         line("   ", ("→ ", "accent"), "When you have logged in there, press enter: ibtui looks again."),
     ]
@@ -124,10 +124,8 @@ def failure(error: IbtuiError, url: str) -> Failure:
         )
     elif isinstance(error, LoginRefused):
         again = "enter them again"
-        lines.append(
-            line("   A wrong password counts at IBKR; going back does not. Paper and live have user names")
-        )
-        lines.append(line("   of their own."))
+        lines.append(line("   A wrong password counts at IBKR; going back does not."))
+        lines.append(line("   Paper and live accounts have user names of their own."))
     elif isinstance(error, Competing):
         again, take_over = "look again", True
         lines.append(

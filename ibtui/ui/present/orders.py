@@ -217,7 +217,7 @@ def caught_up(events: Sequence[Event], *, hide: bool = False) -> Line:
     for event in reversed(events):
         if event.text.lower().startswith("caught up"):
             text = privacy.text(clean(event.text), hide=hide)
-            return line(("   ", ""), (f"{clock(event.at)}  {text}", "muted"))
+            return line((f" {clock(event.at)}  {text}", "muted"))
     return ()
 
 
@@ -226,8 +226,8 @@ def footing(trading: bool, age: float | None) -> Line:
     lock = (
         "trading is unlocked for this profile" if trading else "read-only: trading is locked for this profile"
     )
-    old = "" if age is None else f"   live data  {duration(age)}"
+    old = "" if age is None else f"   last news {duration(age)} ago"
     return line(
         (f" {lock}", "warn" if trading else "muted"),
-        (old, "warn" if age is not None and age > 300 else "muted"),
+        (old, "muted"),
     )

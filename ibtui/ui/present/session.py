@@ -25,15 +25,21 @@ GLYPHS: dict[str, Span] = {
 _NAMES = (("gateway", "Gateway"), ("sso", "Login"), ("brokerage", "Brokerage"))
 _UNSEEN = "not looked yet"
 _WORDS = {
-    "gateway": {"on": "up", "off": "not running", "busy": "starting", "warn": "look", "unknown": _UNSEEN},
+    "gateway": {"on": "up", "off": "not running", "busy": "starting", "warn": "up", "unknown": _UNSEEN},
     "sso": {
         "on": "logged in",
         "off": "not logged in",
         "busy": "logging in",
-        "warn": "look",
+        "warn": "logged in",
         "unknown": _UNSEEN,
     },
-    "brokerage": {"on": "ready", "off": "not ready", "busy": "opening", "warn": "look", "unknown": _UNSEEN},
+    "brokerage": {
+        "on": "ready",
+        "off": "not ready",
+        "busy": "opening",
+        "warn": "contested",
+        "unknown": _UNSEEN,
+    },
 }
 _LEVELS = {"warn": "warn", "error": "bad"}
 

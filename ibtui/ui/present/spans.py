@@ -38,15 +38,17 @@ def clean(text: str) -> str:
     )
 
 
-def wrap(spans: Line, room: int) -> list[Line]:
-    """Break a line at spaces into lines of at most `room` cells; the rest hangs below its indent.
+def wrap(spans: Line, room: int, hang: int | None = None) -> list[Line]:
+    """Break a line at spaces into lines of at most `room` cells; the rest hangs `hang` cells in.
 
+    None hangs it below the line's own indent.
     A word that is longer than a line keeps its own line and is cut by whoever draws it.
     """
     if room <= 0 or width(spans) <= room:
         return [spans]
     text = plain(spans)
-    indent = " " * min(len(text) - len(text.lstrip(" ")), max(room // 2, 0))
+    own = len(text) - len(text.lstrip(" "))
+    indent = " " * min(own if hang is None else hang, max(room // 2, 0))
     out: list[list[Span]] = [[]]
     used = 0
     for piece, style in _pieces(spans):

@@ -74,7 +74,7 @@ class AccountScreen(Pane):
         others = f"   a next of {len(store.accounts)} accounts" if len(store.accounts) > 1 else ""
         head = line((f" {title}", "strong"), (old, "muted"), (others, "muted"))
         wide = self.size.width >= _SIDE_BY_SIDE
-        tall = max(4, min(12, self.size.height - 34)) if not wide else max(6, self.size.height - 30)
+        tall = max(4, min(10, self.size.height - (24 if wide else 34)))
         money = present.pnl(store.pnl.get(name), base, hide=hide)
         chart = present.chart(app.history.samples(name), min(self.size.width, 160) - 2, tall, hide=hide)
         blank = line("")

@@ -26,7 +26,6 @@ _BOX = """
     }
     & Lines { background: $surface; }
     & .page { height: auto; max-height: 100%; }
-    & .keys { margin-top: 1; }
 """
 
 
@@ -45,16 +44,13 @@ class DetailScreen(ModalScreen[None]):
         self._pairs = list(pairs)
 
     def compose(self) -> ComposeResult:
-        """A heading, the pairs, the keys."""
+        """A heading with the keys, then the pairs."""
         wide = max((len(name) for name, _ in self._pairs), default=0)
-        lines: list[Line] = [line((f" {clean(self._heading)}", "title")), line("")]
+        keys: Line = (("    y", "accent"), (" copy", "muted"), ("  esc", "accent"), (" close", "muted"))
+        lines: list[Line] = [line((f" {clean(self._heading)}", "title"), *keys), line("")]
         lines += [line((f" {name:<{wide}}  ", "muted"), text) for name, text in self._pairs]
         with Vertical():
             yield Lines(lines, focusable=True, classes="page")
-            yield Lines(
-                [line((" y", "accent"), (" copy ", "muted"), (" esc", "accent"), (" close", "muted"))],
-                classes="keys",
-            )
 
     def action_close(self) -> None:
         """Back to the table."""

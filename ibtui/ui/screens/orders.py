@@ -12,11 +12,13 @@ from ibtui.core.models import Order
 from ibtui.ui import keymap
 from ibtui.ui.messages import EventLogged, FillsChanged, OrdersChanged
 from ibtui.ui.present import orders as present
-from ibtui.ui.present.spans import Line, Span
+from ibtui.ui.present.spans import Span
 from ibtui.ui.screens.rows import TablePane
 from ibtui.ui.widgets.lines import Lines
 from ibtui.ui.widgets.live_table import LiveTable
 
+_ROOMY = 100
+"""From this width on there is room for the word before the views."""
 _VIEWS = ("working", "today", "fills")
 _LOADING = "Loading orders …"
 _NONE = {
@@ -93,7 +95,7 @@ class OrdersScreen(TablePane):
 
     def _count(self, working: int, today: int, fills: int) -> None:
         counts = (("working", "Working", working), ("today", "Today", today), ("fills", "Fills", fills))
-        spans: list[Span] = [("Orders  ", "title")]
+        spans: list[Span] = [("Orders  ", "title")] if self.size.width >= _ROOMY else []
         for view, word, number in counts:
             text = f"{word} {number}"
             spans.append((f"[{text}]", "accent") if view == self._view else (f" {text} ", "muted"))
@@ -119,18 +121,11 @@ class OrdersScreen(TablePane):
 
     def _show_foot(self) -> None:
         app = self.ibtui
-        rule: Line = (("─" * self.size.width, "muted"),)
         self.query_one("#foot", Lines).show(
-            [rule, (*present.footing(app.profile.trading, app.age("order", "execution")), *self._shown())]
+            [self.rule(), present.footing(app.profile.trading, app.age("order", "execution"))]
         )
         events = list(app.runtime.events) if app.runtime is not None else []
         self.query_one("#remark", Lines).show([present.caught_up(events, hide=app.hidden)])
-
-    def _shown(self) -> Line:
-        table = self.table
-        if not table.filter_text:
-            return ()
-        return ((f"   {table.row_count} of {table.total} shown", "accent"),)
 
     def filter_changed(self) -> None:
         """How many rows the filter leaves."""

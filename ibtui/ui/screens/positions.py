@@ -13,7 +13,6 @@ from ibtui.core.models import Position
 from ibtui.ui import keymap
 from ibtui.ui.messages import PnlChanged, PositionsChanged, SummaryChanged
 from ibtui.ui.present import positions as present
-from ibtui.ui.present.spans import Line
 from ibtui.ui.screens.rows import TablePane
 from ibtui.ui.widgets.lines import Lines
 from ibtui.ui.widgets.live_table import LiveTable
@@ -116,14 +115,7 @@ class PositionsScreen(TablePane):
             store.ledger.get(account, {}),
             app.age("position", "pnl"),
         )
-        rule: Line = (("─" * self.size.width, "muted"),)
-        self.query_one("#foot", Lines).show([rule, (*totals, *self._shown())])
-
-    def _shown(self) -> Line:
-        table = self.table
-        if not table.filter_text:
-            return ()
-        return ((f"   {table.row_count} of {table.total} shown", "accent"),)
+        self.query_one("#foot", Lines).show([self.rule(), totals])
 
     def filter_changed(self) -> None:
         """How many rows the filter leaves stands behind the totals."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ibtui.ui.present.spans import Line, width
 from ibtui.ui.screens.base import Pane, table_text
 from ibtui.ui.widgets.filter_bar import FilterBar
 from ibtui.ui.widgets.live_table import LiveTable
@@ -44,6 +45,18 @@ class TablePane(Pane):
             self.action_unfilter()
         await self.query(FilterBar).remove()
         self.table.focus()
+
+    def rule(self) -> Line:
+        """The line above the totals; while a filter is on it says so."""
+        table, room = self.table, self.size.width
+        if not table.filter_text:
+            return (("─" * room, "muted"),)
+        head: Line = (
+            ("── ", "muted"),
+            (f"{table.row_count} of {table.total} shown", "accent"),
+            (f" · filter {table.filter_text} · esc shows all ", "muted"),
+        )
+        return (*head, ("─" * max(0, room - width(head)), "muted"))
 
     def filter_changed(self) -> None:
         """Say how many rows are shown; for subclasses."""

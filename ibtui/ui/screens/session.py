@@ -26,10 +26,10 @@ class SessionScreen(Pane):
 
     def body(self) -> Iterable[Widget]:
         """Lamps, facts, time line; the log is there but closed."""
-        yield Lines(present.lamps(None, self.ibtui.now()), wraps=True, id="lamps")
+        yield Lines(present.lamps(None, self.ibtui.now()), wraps=True, hang=15, id="lamps")
         yield Lines(id="problem", wraps=True)
         yield Lines(id="facts")
-        yield Lines(id="events", focusable=True)
+        yield Lines(id="events", focusable=True, wraps=True, hang=24)
 
     def reload(self) -> None:
         """All of it."""

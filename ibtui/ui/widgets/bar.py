@@ -80,9 +80,11 @@ class TopBar(Bar):
                 return (("─" * room, "muted"),)
             head: Line = (("── ", "muted"), *self._busy, (" ", ""))
             return (*head, ("─" * max(0, room - width(head)), "muted"))
-        left: Line = ((" ibtui", "strong"), ("  ", ""), *self._who, ("   ", ""), *self._lamps)
+        left: Line = ((" ibtui", "strong"), ("  ", ""), *self._who, ("  ", ""), *self._lamps)
         right: Line = ((f"{self._time} ", "muted"),)
         title = width(self._title)
+        if width(left) + title + width(right) + 3 > room:
+            right = ()  # the views of a screen are worth more than the clock
         middle = max((room - title) // 2, width(left) + 2)
         middle = max(min(middle, room - width(right) - title - 1), width(left) + 1)
         gap = " " * (middle - width(left))

@@ -53,6 +53,7 @@ class Lines(ScrollView, can_focus=True):
         lines: Iterable[Line] = (),
         *,
         wraps: bool = False,
+        hang: int | None = None,
         focusable: bool = False,
         id: str | None = None,
         classes: str | None = None,
@@ -62,6 +63,7 @@ class Lines(ScrollView, can_focus=True):
         self._given: list[Line] = list(lines)
         self._shown: list[Line] = self._given
         self._wraps = wraps
+        self._hang = hang
 
     @property
     def lines(self) -> Sequence[Line]:
@@ -79,7 +81,7 @@ class Lines(ScrollView, can_focus=True):
         room = self.scrollable_content_region.width
         old = self._shown
         if self._wraps and room > 0:
-            self._shown = [part for spans in self._given for part in wrap(spans, room)]
+            self._shown = [part for spans in self._given for part in wrap(spans, room, self._hang)]
         else:
             self._shown = self._given
         size = Size(0, len(self._shown))
@@ -95,7 +97,7 @@ class Lines(ScrollView, can_focus=True):
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As many lines as there are, wrapped to the width there will be."""
         if self._wraps:
-            return sum(len(wrap(spans, width)) for spans in self._given)
+            return sum(len(wrap(spans, width, self._hang)) for spans in self._given)
         return len(self._given)
 
     def on_mount(self) -> None:

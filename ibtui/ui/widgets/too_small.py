@@ -14,7 +14,7 @@ class TooSmall(Lines):
     """Covers its screen; the screen takes it away when the terminal has grown."""
 
     DEFAULT_CSS = """
-    TooSmall { layer: cover; width: 100%; height: 100%; background: $background; }
+    TooSmall { layer: cover; width: 100%; height: 100%; background: $background; overflow: hidden; }
     """
 
     def __init__(self, size: Size) -> None:
