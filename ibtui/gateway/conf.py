@@ -170,7 +170,7 @@ def conf_text(
 def logback_text(folder: RunFolder) -> str:
     """Log settings: warnings into one rotated file, names of cookies and secrets without values."""
     path = str(folder.log).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    named = r"(?i)((?:cookie|session|token|secret|xyzab|userid|api)[\w.-]*\W{0,3}[=:]\s*)[^\s;,&amp;]+"
+    named = r"(?i)((?:cookie|session|token|secret|xyzab|userid|api|pwd)[\w.-]*\W{0,3}[=:]\s*)[^\s;,&amp;]+"
     text = f"%replace(%message%n%ex{{6}}){{'{named}', '$1***'}}"
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <configuration>

@@ -111,6 +111,14 @@ def no_answer(seconds: float, health: Health, lines: Sequence[str]) -> GatewayFa
     )
 
 
+def denied(url: str) -> GatewayFault:
+    """The gateway runs, but its address list refuses us (login.md §9.7)."""
+    return GatewayFault(
+        f"The gateway at {url} refuses this machine: its address list (ips) does not name it.",
+        "Add 127.0.0.1 to ips.allow in its configuration.",
+    )
+
+
 def unwritable(folder: Path, error: OSError) -> GatewayFault:
     """The run folder cannot be used."""
     return GatewayFault(

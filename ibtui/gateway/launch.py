@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from ibtui.clock import Clock
 from ibtui.errors import GatewayFault
@@ -18,6 +21,44 @@ from ibtui.gateway.spec import Spec
 _TETHER = Path(__file__).with_name("tether.py")
 _KILL_WAIT = 5.0
 _POLL = 0.05
+
+
+_left: list[subprocess.Popen[bytes]] = []
+"""Detached children whose owner closed."""
+
+
+def leave(child: subprocess.Popen[bytes]) -> None:
+    """Let a detached child live on; should it end before us, the next `reap` waits for it."""
+    _left.append(child)
+    reap()
+
+
+def reap() -> None:
+    """Wait for children that were left and have ended; else they stay zombies."""
+    _left[:] = [child for child in _left if child.poll() is None]
+
+
+@atexit.register
+def _part() -> None:
+    """At our end: else `subprocess` complains that they still run."""
+    for child in _left:
+        child.returncode = child.returncode or 0
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What a program that chooses its own port writes when it listens."""
+
+    url: str
+    cert: str | None = None
+
+
+def told(ready_file: Path) -> Told | None:
+    """The ready file; None while it is missing or not complete."""
+    try:
+        found = msgspec.json.decode(ready_file.read_bytes(), type=Told)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return found if found.url else None
 
 
 def spawn(spec: Spec) -> subprocess.Popen[bytes]:

@@ -36,10 +36,6 @@ _ROTATE_EVERY = 200
 """Polls of `wait_death` between two looks at the size of the output."""
 
 
-_left: list[subprocess.Popen[bytes]] = []
-"""Detached children whose owner closed: kept so that they are reaped, not complained about."""
-
-
 class GatewayProcess:
     """One run folder's gateway.
 
@@ -62,7 +58,7 @@ class GatewayProcess:
         self._launches = 0
         self._asked = 0
         self._marks: dict[Path, int] = {}
-        _left[:] = [child for child in _left if child.poll() is None]
+        launch.reap()
 
     @property
     def state(self) -> State:
@@ -225,8 +221,8 @@ class GatewayProcess:
         if self._record is not None and self._record.tied and self._child is not None:
             async with pidfile.locked(self.spec.folder.lock, self._clock, LOCK_TIMEOUT):
                 await self._end(GRACE)
-        if self._child is not None and self._child.poll() is None:
-            _left.append(self._child)
+        if self._child is not None:
+            launch.leave(self._child)
         self._child = None
 
     async def _found(self, tell: Progress) -> bool:
@@ -300,6 +296,8 @@ class GatewayProcess:
                     if await self._listens(self._record):
                         return
                     last = Health(Kind.STRANGER, "another process answers there")
+                elif last.kind is Kind.DENIED:
+                    raise diagnose.denied(self.url)
             if self._clock.monotonic() - began >= timeout:
                 raise diagnose.no_answer(timeout, last, lines)
             if int(seconds) > told:
@@ -311,15 +309,12 @@ class GatewayProcess:
         """Whether there is an address to look at; reads the ready file where there is one."""
         if self._record is None or self.spec.ready_file is None:
             return bool(self.url)
-        try:
-            ready = msgspec.json.decode(self.spec.ready_file.read_bytes(), type=dict[str, object])
-        except (OSError, msgspec.DecodeError):
+        told = launch.told(self.spec.ready_file)
+        if told is None:
             return False
-        url, cert = ready.get("url") or self.spec.url, ready.get("cert") or ""
-        if not isinstance(url, str) or not isinstance(cert, str):
-            return False
-        if (url, cert or self._record.cert) != (self._record.url, self._record.cert):
-            self._record = msgspec.structs.replace(self._record, url=url, cert=cert or self._record.cert)
+        told_record = msgspec.structs.replace(self._record, url=told.url, cert=told.cert or self._record.cert)
+        if told_record != self._record:
+            self._record = told_record
             await asyncio.to_thread(pidfile.write, self.spec.folder.pid, self._record)
         return True
 

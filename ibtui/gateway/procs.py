@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
-_STAT_STATE, _STAT_PGRP, _STAT_SESSION, _STAT_START = 0, 2, 3, 19
+_STAT_STATE, _STAT_PGRP, _STAT_SESSION, _STAT_THREADS, _STAT_START = 0, 2, 3, 17, 19
 """Positions in /proc/PID/stat after the command's closing bracket (proc(5), minus three)."""
 
 
@@ -40,7 +40,7 @@ def birth(pid: int) -> str | None:
     pid; None when there is no such process or only its zombie is left."""
     if has_proc():
         stat = _stat(pid)
-        if stat is None or stat[_STAT_STATE] in "ZX":
+        if stat is None or _ended(stat):
             return None
         return f"{_boot_id()}:{stat[_STAT_START]}"
     words = _ps(pid, "stat=,lstart=").split(maxsplit=1)
@@ -65,7 +65,7 @@ def group_members(pgid: int) -> list[int]:
         found = []
         for pid in _pids():
             stat = _stat(pid)
-            if stat is not None and int(stat[_STAT_PGRP]) == pgid and stat[_STAT_STATE] not in "ZX":
+            if stat is not None and int(stat[_STAT_PGRP]) == pgid and not _ended(stat):
                 found.append(pid)
         return found
     rows = (line.split() for line in _run(["ps", "-axo", "pid=,pgid=,stat="]).splitlines())
@@ -165,6 +165,12 @@ def _stat(pid: int) -> list[str] | None:
         return None
     # The command may hold blanks and brackets: what counts comes after the last bracket.
     return text.rpartition(")")[2].split()
+
+
+def _ended(stat: list[str]) -> bool:
+    """A zombie without living threads. Java's first thread is one a moment before the others
+    have let go of the port."""
+    return stat[_STAT_STATE] in "ZX" and int(stat[_STAT_THREADS]) <= 1
 
 
 def _boot_id() -> str:

@@ -97,15 +97,18 @@ async def test_detached_outlives_the_process_that_started_it(tmp_path: Path) -> 
     strict = ("-X", "dev", "-W", "error")
     command = (sys.executable, *strict, "-c", code, str(tmp_path), str(Path(__file__).parent))
     owner = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE, cwd=ROOT)
-    _, complaints = await asyncio.wait_for(owner.communicate(), 45)
-    assert owner.returncode == 0 and b"ResourceWarning" not in complaints
     gateway = GatewayProcess(simulator(tmp_path, tied=False))
-    info = await gateway.adopt()
-    assert info is not None and info.pid and info.state is State.RUNNING and not info.outdated
-    assert os.getsid(info.pid) == info.pid
-    assert Path(f"/proc/{info.pid}/fd/0").resolve() == Path("/dev/null") or sys.platform != "linux"
-    record = pidfile.read(gateway.spec.folder.pid)
-    assert record is not None and record.url == gateway.url
-    assert (await gateway.health()).up
-    assert await gateway.stop()
+    try:
+        _, complaints = await asyncio.wait_for(owner.communicate(), 45)
+        assert owner.returncode == 0 and b"ResourceWarning" not in complaints
+        info = await gateway.adopt()
+        assert info is not None and info.pid and info.state is State.RUNNING and not info.outdated
+        assert os.getsid(info.pid) == info.pid
+        assert Path(f"/proc/{info.pid}/fd/0").resolve() == Path("/dev/null") or sys.platform != "linux"
+        record = pidfile.read(gateway.spec.folder.pid)
+        assert record is not None and record.url == gateway.url
+        assert (await gateway.health()).up
+    finally:
+        stopped = await gateway.stop()
+    assert stopped
     await gone(info.pid)

@@ -5,8 +5,10 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from gateway_tools import STAND_IN, free_port, gone, mode, stand_in, until
 
@@ -262,7 +264,6 @@ async def test_pid_file_of_another_process_is_never_signalled(tmp_path: Path) ->
     info = await gateway.start()
     record = pidfile.read(spec.folder.pid)
     assert record and info.pid
-    import msgspec
 
     pidfile.write(spec.folder.pid, msgspec.structs.replace(record, born="elsewhere:1"))
     assert (await GatewayProcess(spec).info()).state is State.STOPPED
@@ -324,6 +325,42 @@ async def test_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(GatewayFault, match="cannot be written"):
         await GatewayProcess(stand_in(tmp_path / "file" / "run")).start()
+
+
+async def test_disk_that_is_full_before_the_start(tmp_path: Path) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    spec = replace(stand_in(tmp_path / "run"), prepare=full)
+    with pytest.raises(GatewayFault, match="No space left"):
+        await GatewayProcess(spec).start()
+
+
+async def test_gateway_that_refuses_us(tmp_path: Path) -> None:
+    spec = stand_in(tmp_path / "run", "--status", "404", "--body", "Access Denied")
+    with pytest.raises(GatewayFault, match="refuses this machine"):
+        await GatewayProcess(spec).start()
+    assert procs.port_free(spec.port)
+
+
+async def test_restart_tells_what_it_does(tmp_path: Path) -> None:
+    gateway = GatewayProcess(stand_in(tmp_path / "run", tied=False))
+    first, heard = await gateway.start(), list[str]()
+    try:
+        second = await gateway.restart(heard.append)
+        assert heard[0].startswith("Stopping") and second.pid != first.pid and second.restarts == 1
+    finally:
+        await gateway.stop()
+
+
+async def test_ready_file_that_is_not_ready(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    for text in ("{", '{"url": 5}', "[]"):
+        code = f"import pathlib, time; pathlib.Path({str(ready)!r}).write_text({text!r}); time.sleep(60)"
+        spec = command_spec([sys.executable, "-c", code], tmp_path / "run", env={}, ready_file=ready)
+        with pytest.raises(GatewayFault, match="did not answer"):
+            await GatewayProcess(spec).start(timeout=0.5)
+    assert (await GatewayProcess(spec).info()).state is State.STOPPED
 
 
 async def test_health_tells_what_is_there(tmp_path: Path) -> None:

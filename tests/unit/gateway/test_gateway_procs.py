@@ -173,3 +173,16 @@ def test_sentences() -> None:
     assert "memory" in str(diagnose.no_answer(45, Health(Kind.NOTHING), ["java.lang.OutOfMemoryError"]))
     for kind in Kind:
         assert diagnose.describe(Health(kind))
+
+
+def test_first_thread_may_end_before_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A process whose first thread has ended looks like a zombie and may still hold its port."""
+    (tmp_path / "7").mkdir()
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "stat").write_text("")
+    monkeypatch.setattr(procs, "PROC", tmp_path)
+    for threads, alive in ((3, True), (1, False)):
+        fields = ["Z", "1", "7", "7", *["0"] * 13, str(threads), "0", "99", "0"]
+        (tmp_path / "7" / "stat").write_text(f"7 (a (b) c) {' '.join(fields)}")
+        assert (procs.birth(7) is not None) is alive
+        assert procs.group_members(7) == ([7] if alive else [])
