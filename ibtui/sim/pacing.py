@@ -15,12 +15,13 @@ HISTORY_AT_ONCE = 5
 
 # (method or *, path below /v1/api, seconds between two calls, calls that may come together)
 # Together: published clients ask twice in a row for what is empty the first time (orders, P&L,
-# trades: web-api.md §1.7), or tickle thrice while they open a websocket, and IBKR lets them.
+# trades: web-api.md §1.7), for orders again before they subscribe to them, or tickle thrice
+# while they open a websocket, and IBKR lets them.
 _TABLE: tuple[tuple[str, re.Pattern[str], float, int], ...] = tuple(
     (method, re.compile(path), seconds, together)
     for method, path, seconds, together in (
         ("*", r"/fyi/.*", 1.0, 1),
-        ("GET", r"/iserver/account/orders", 5.0, 2),
+        ("GET", r"/iserver/account/orders", 5.0, 4),
         ("GET", r"/iserver/account/pnl/partitioned", 5.0, 2),
         ("GET", r"/iserver/account/trades", 5.0, 2),
         ("GET", r"/iserver/scanner/params", 900.0, 1),
