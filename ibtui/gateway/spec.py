@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -133,52 +134,28 @@ def java_spec(
 
     Args:
         url: where it shall listen, on this machine.
-        gateway_dir: the installation.
-        run_dir: private folder of the profile, made when missing.
+        run_dir: private folder of the profile, made at the start.
         env: our environment; only an allow-list of it is passed on.
-        proxy_host: IBKR's origin, or a simulator's.
-        proxy_ssl: whether that is TLS; None: by its scheme.
+        proxy_host: IBKR's origin or a simulator's; `proxy_ssl` None: TLS by its scheme.
         allow: client addresses that may use it.
         own_conf: run on this configuration of the user's as it is, with our log settings;
             `url` must be what it says, and its certificate is then trusted by `fingerprint`.
-        tied: ends with us.
 
     Raises:
         UsageError: no gateway in that folder, or `url` is not on this machine.
         GatewayFault: a path that java's class path cannot express.
     """
     install = check_install(gateway_dir)
-    parts = urlsplit(url)
-    port = port_of(url)
-    if parts.hostname not in LOOPBACK:
-        raise UsageError(
-            f"{url} is not on this machine, and ibtui starts gateways only here.",
-            "Leave gateway_dir empty to use a gateway elsewhere.",
-        )
+    _check_local(url)
     folder = RunFolder(run_dir.absolute())
-    first = [folder.path] if own_conf is None else [folder.path, own_conf.absolute().parent]
-    path = [str(p) for p in (*first, install / "root", install / JAR, install / "build/lib/runtime/*")]
-    broken = next((p for p in path if ":" in p), None)
-    if broken is not None:
-        raise GatewayFault(
-            f"Java cannot use a folder with a colon in its name: {broken}.", "Choose another folder."
-        )
-    name = "conf.yaml" if own_conf is None else own_conf.name
-    argv = (str(java.path), *OPTIONS, "-cp", ":".join(path), MAIN, "--conf", name)
-    tls = parts.scheme == "https"
-    if proxy_ssl is None:
-        proxy_ssl = urlsplit(proxy_host).scheme != "http"
-
-    def prepare() -> None:
-        if own_conf is not None:
-            folder.conf.unlink(missing_ok=True)  # ours would win when theirs has the same name
-            conf.write_log_settings(folder)
-            return
-        conf.write(folder, port, tls=tls, proxy_host=proxy_host, proxy_ssl=proxy_ssl, allow=allow)
-
+    tls = urlsplit(url).scheme == "https"
+    proxy_ssl = urlsplit(proxy_host).scheme != "http" if proxy_ssl is None else proxy_ssl
+    write = partial(
+        conf.write, folder, port_of(url), tls=tls, proxy_host=proxy_host, proxy_ssl=proxy_ssl, allow=allow
+    )
     return Spec(
         kind="java",
-        argv=argv,
+        argv=_java_argv(java, install, folder, own_conf),
         cwd=folder.path,
         env=clean_env(env),
         folder=folder,
@@ -187,8 +164,34 @@ def java_spec(
         ca_file=folder.certificate if tls and own_conf is None else None,
         fingerprint=fingerprint,
         settings=(proxy_host, str(proxy_ssl), *allow),
-        prepare=prepare,
+        prepare=write if own_conf is None else partial(_log_settings_alone, folder),
     )
+
+
+def _log_settings_alone(folder: RunFolder) -> None:
+    folder.conf.unlink(missing_ok=True)  # ours would win when the user's has the same name
+    conf.write_log_settings(folder)
+
+
+def _check_local(url: str) -> None:
+    port_of(url)
+    if urlsplit(url).hostname not in LOOPBACK:
+        raise UsageError(
+            f"{url} is not on this machine, and ibtui starts gateways only here.",
+            "Leave gateway_dir empty to use a gateway elsewhere.",
+        )
+
+
+def _java_argv(java: Java, install: Path, folder: RunFolder, own_conf: Path | None) -> tuple[str, ...]:
+    first = [folder.path] if own_conf is None else [folder.path, own_conf.absolute().parent]
+    path = [str(p) for p in (*first, install / "root", install / JAR, install / "build/lib/runtime/*")]
+    broken = next((p for p in path if ":" in p), None)
+    if broken is not None:
+        raise GatewayFault(
+            f"Java cannot use a folder with a colon in its name: {broken}.", "Choose another folder."
+        )
+    name = "conf.yaml" if own_conf is None else own_conf.name
+    return (str(java.path), *OPTIONS, "-cp", ":".join(path), MAIN, "--conf", name)
 
 
 def command_spec(

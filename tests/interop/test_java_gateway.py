@@ -34,15 +34,17 @@ PLACES = (
 """Read at import, before the shared fixture redirects the folders for each test."""
 
 
+FOUND = next((place for place in PLACES if (place / JAR).is_file()), None)
+if FOUND is None or shutil.which("java") is None:
+    MISSING = "the Java gateway: make peers" if FOUND is None else "java"
+    if os.environ.get("CI") != "true" or shutil.which("java") is None:
+        pytest.skip(f"not here: {MISSING}", allow_module_level=True)
+
+
 def folder() -> Path:
-    found = next((place for place in PLACES if (place / JAR).is_file()), None)
-    java = shutil.which("java")
-    if found is None or java is None:
-        missing = "the Java gateway" if found is None else "java"
-        if os.environ.get("CI") == "true" and java:
-            pytest.fail(f"{missing} is missing: run .ci/run, which fetches it", pytrace=False)
-        pytest.skip(f"{missing} is not here")
-    return found
+    if FOUND is None:
+        pytest.fail("the Java gateway was not fetched: make peers", pytrace=False)
+    return FOUND
 
 
 def free_port() -> int:
