@@ -46,21 +46,10 @@ def common(command: F) -> F:
 
 
 class Group(click.Group):
-    """Names the nearest command when one is misspelled, and lists them in the order written."""
+    """Lists its commands in the order written."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            import difflib
-
-            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
-            if not near:
-                raise
-            raise click.UsageError(f"{error.format_message()} Did you mean {near[0]!r}?", ctx) from None
 
 
 @click.group(cls=Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

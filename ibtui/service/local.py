@@ -337,7 +337,10 @@ class LocalRuntime:
     def _tell_changes(self, before: Status) -> None:
         for name, source in (("gateway", "gateway"), ("sso", "login"), ("brokerage", "brokerage")):
             old, new = getattr(before, name), getattr(self._status, name)
-            if old.state != new.state and new.state in ("on", "off", "warn") and old.state != "busy":
+            if old.state in (new.state, "busy"):
+                continue
+            # From unknown to off is no news: nothing was lost.
+            if new.state == "on" or (old.state in ("on", "warn") and new.state in ("off", "warn")):
                 level = "info" if new.state == "on" else "warn"
                 self._event(source, new.reason or new.state, level)
 
