@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import SystemCommand
@@ -62,7 +63,7 @@ class IbtuiApp(ThemedApp):
     """
 
     TITLE = "ibtui"
-    CSS_PATH = "tcss/ibtui.tcss"
+    CSS_PATH = Path(__file__).parent / "tcss" / "ibtui.tcss"
     ENABLE_COMMAND_PALETTE = True
     MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
         "session": SessionScreen,

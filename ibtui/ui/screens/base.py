@@ -17,6 +17,7 @@ from ibtui.ui.present.numbers import clock, duration
 from ibtui.ui.present.session import dots
 from ibtui.ui.present.spans import Line, Span, line
 from ibtui.ui.widgets.bar import Hints, TopBar
+from ibtui.ui.widgets.inks import INKED
 from ibtui.ui.widgets.too_small import TooSmall, fits
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Pane(Screen[None]):
     everything anew from the store.
     """
 
+    COMPONENT_CLASSES = INKED
     mode: ClassVar[str] = ""
     title_spans: ClassVar[tuple[Span, ...]] = ()
 

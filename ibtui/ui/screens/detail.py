@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from ibtui.ui import keymap
 from ibtui.ui.present.spans import Line, clean, line
 from ibtui.ui.screens.base import table_text
+from ibtui.ui.widgets.inks import INKED
 from ibtui.ui.widgets.lines import Lines
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _BOX = """
 class DetailScreen(ModalScreen[None]):
     """Names and values; escape or enter closes, y copies."""
 
+    COMPONENT_CLASSES = INKED
     DEFAULT_CSS = f"DetailScreen {{ {_BOX} }}"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q", "close", "Close", id="detail.close"),
@@ -64,6 +66,7 @@ class DetailScreen(ModalScreen[None]):
 class ConfirmScreen(ModalScreen[bool]):
     """A question; only `y` means yes, enter and escape mean no."""
 
+    COMPONENT_CLASSES = INKED
     DEFAULT_CSS = f"ConfirmScreen {{ {_BOX} }}"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes", id="confirm.yes"),
@@ -97,6 +100,7 @@ class ConfirmScreen(ModalScreen[bool]):
 class HelpScreen(ModalScreen[None]):
     """The keys that work on a screen, made from the key map."""
 
+    COMPONENT_CLASSES = INKED
     DEFAULT_CSS = f"HelpScreen {{ {_BOX} }}"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q,question_mark", "close", "Close", id="help.close"),

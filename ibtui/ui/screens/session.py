@@ -26,10 +26,8 @@ class SessionScreen(Pane):
 
     def body(self) -> Iterable[Widget]:
         """Lamps, facts, time line; the log is there but closed."""
-        yield Lines(present.lamps(None, self.ibtui.now()), wraps=True, hang=15, id="lamps")
-        yield Lines(id="problem", wraps=True)
-        yield Lines(id="facts")
-        yield Lines(id="events", focusable=True, wraps=True, hang=24)
+        yield Lines(wraps=True, hang=15, id="lamps")
+        yield Lines(id="events", focusable=True, wraps=True, hang=22)
 
     def reload(self) -> None:
         """All of it."""
@@ -56,16 +54,16 @@ class SessionScreen(Pane):
 
     def _show_lamps(self) -> None:
         app = self.ibtui
-        hide, names = app.hidden, app.private_names
-        self.query_one("#lamps", Lines).show(present.lamps(app.status, app.now(), hide=hide, names=names))
+        lines = present.lamps(app.status, app.now(), hide=app.hidden, names=app.private_names)
         trouble = app.problem
-        self.query_one("#problem", Lines).show(
-            [] if trouble is None else [*present.problem(trouble.title, trouble.what, trouble.fix), line("")]
-        )
-        facts = [] if app.status is None else [
-            present.keep_alive(app.profile.keep_alive, app.keep_alive_age(), app.status)
-        ]  # fmt: skip
-        self.query_one("#facts", Lines).show(facts)
+        if trouble is not None:
+            lines += [line(""), *present.problem(trouble.title, trouble.what, trouble.fix)]
+        if app.status is not None:
+            lines += [
+                line(""),
+                present.keep_alive(app.profile.keep_alive, app.keep_alive_age(), app.status),
+            ]
+        self.query_one("#lamps", Lines).show([*lines, line("")])
         verbs = present.verbs(app.status)
         hints = keymap.hints("session")
         start = verbs["start"].label
@@ -100,4 +98,4 @@ class SessionScreen(Pane):
     def action_copy(self) -> None:
         """The lamps as text."""
         lines = self.query_one("#lamps", Lines).lines
-        self.ibtui.copy("\n".join(plain(spans).rstrip() for spans in lines), "the three lamps")
+        self.ibtui.copy("\n".join(plain(spans).rstrip() for spans in lines).strip("\n"), "the three lamps")

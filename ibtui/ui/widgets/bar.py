@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from rich.style import Style
 from textual import events
@@ -12,19 +11,15 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ibtui.ui.present.spans import Line, Span, width
-from ibtui.ui.widgets.lines import STYLES, component_classes, draw, span_css
+from ibtui.ui.widgets.inks import ink
+from ibtui.ui.widgets.lines import draw
 
 
 class Bar(Widget):
     """Base of the bars: `render_line` over `spans(y)`, repainted only when a line differs."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {*component_classes("bar"), "bar--live"}
-    DEFAULT_CSS = f"""
-    Bar {{ height: 1; width: 1fr; color: $foreground; }}
-    {span_css("Bar", "bar")}
-    Bar > .bar--live {{ background: $warning; color: $background; text-style: bold; }}
-    """
+    DEFAULT_CSS = "Bar { height: 1; width: 1fr; color: $foreground; }"
 
     def spans(self, y: int) -> Line:
         """The line at `y`, made for the present width."""
@@ -36,9 +31,7 @@ class Bar(Widget):
 
     def style_of(self, name: str) -> Style:
         """The theme's style for a span."""
-        if name in STYLES or name == "live":
-            return self.get_component_rich_style(f"bar--{name}")
-        return self.rich_style
+        return ink(self, name)
 
 
 class TopBar(Bar):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -12,40 +11,15 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ibtui.ui.present.spans import Line, wrap
-
-STYLES = ("muted", "good", "bad", "warn", "accent", "strong", "up", "down", "title")
-"""The words a span's style may be; anything else is drawn plain."""
-
-
-def component_classes(prefix: str) -> set[str]:
-    """The component classes of a widget that draws spans."""
-    return {f"{prefix}--{name}" for name in STYLES}
-
-
-def span_css(widget: str, prefix: str) -> str:
-    """The rules for them, with colours from theme variables alone."""
-    colours = {
-        "muted": "color: $text-muted;",
-        "good": "color: $text-success;",
-        "bad": "color: $text-error; text-style: bold;",
-        "warn": "color: $text-warning;",
-        "accent": "color: $text-accent;",
-        "strong": "text-style: bold;",
-        "up": "color: $pnl-up;",
-        "down": "color: $pnl-down;",
-        "title": "text-style: bold;",
-    }
-    return "\n".join(f"{widget} > .{prefix}--{name} {{ {rule} }}" for name, rule in colours.items())
+from ibtui.ui.widgets.inks import ink
 
 
 class Lines(ScrollView, can_focus=True):
     """Shows lines of spans. `wrap` breaks long ones at spaces, else they are cut at the edge."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = component_classes("lines")
-    DEFAULT_CSS = f"""
-    Lines {{ height: auto; overflow-x: hidden; scrollbar-size-vertical: 1; color: $foreground; }}
-    {span_css("Lines", "lines")}
+    DEFAULT_CSS = """
+    Lines { height: auto; overflow-x: hidden; scrollbar-size-vertical: 1; color: $foreground; }
     """
 
     def __init__(
@@ -119,7 +93,7 @@ class Lines(ScrollView, can_focus=True):
 
     def style_of(self, name: str) -> Style:
         """The theme's style for a span."""
-        return self.get_component_rich_style(f"lines--{name}") if name in STYLES else self.rich_style
+        return ink(self, name)
 
 
 def draw(spans: Line, width: int, style_of: Callable[[str], Style]) -> Strip:

@@ -7,8 +7,6 @@ no value.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rich.style import Style
 from textual import events
 from textual.message import Message
@@ -16,6 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ibtui.secret import Secret
+from ibtui.ui.widgets.inks import ink
 from ibtui.ui.widgets.lines import draw
 
 LONGEST = 512
@@ -25,12 +24,9 @@ class SecretInput(Widget, can_focus=True):
     """One line; shows a bullet for each character, the newest ones if there are many."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"secret-input--cursor", "secret-input--muted"}
     DEFAULT_CSS = """
     SecretInput { height: 1; width: 1fr; background: $surface; color: $foreground; padding: 0 1; }
     SecretInput:focus { background: $panel; }
-    SecretInput > .secret-input--cursor { text-style: reverse; }
-    SecretInput > .secret-input--muted { color: $text-muted; }
     """
 
     class Submitted(Message):
@@ -102,4 +98,4 @@ class SecretInput(Widget, can_focus=True):
         return draw(((bullets, ""), cursor), room, self._style)
 
     def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(f"secret-input--{name}") if name else self.rich_style
+        return ink(self, name)
