@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -23,14 +23,15 @@ from ibtui.sim import control, faults, tls
 from ibtui.sim.handshake import Handshake
 from ibtui.sim.journal import Journal
 from ibtui.sim.pacing import HISTORY, Pacing
+from ibtui.sim.rest import ROUTES
+from ibtui.sim.rest.accounts import accounts_payload
 from ibtui.sim.scenario import Scenario
 from ibtui.sim.seam import Call, Needs, Refusal, Route, Session, SimClock, refuse, reply
 from ibtui.sim.sessions import Life, Sessions
 from ibtui.sim.sockets import Frame, Hub, Topics
 from ibtui.sim.sso import LOGIN_PAGE, Sso, cookies, own_request, through_gateway
-
-if TYPE_CHECKING:
-    from ibtui.sim.world import World
+from ibtui.sim.topics import Subscriptions
+from ibtui.sim.world import World
 
 log = logging.getLogger("ibtui.sim")
 
@@ -44,23 +45,16 @@ class Brokerage:
     """The world half behind the names that the platform uses."""
 
     def __init__(self, scenario: Scenario, clock: SimClock) -> None:
-        from ibtui.sim.rest import ROUTES
-        from ibtui.sim.world import World
-
-        self.world: World = World(scenario.users, scenario.seed, clock, scenario.quirks)
-        self.routes: list[Route] = list(ROUTES)
+        self.world = World(scenario.users, scenario.seed, clock, scenario.quirks)
+        self.routes = list(ROUTES)
         self._quirks = scenario.quirks
 
     def subscriptions(self, session: Session, send: Callable[[Frame], None]) -> Topics:
         """Topics of one websocket."""
-        from ibtui.sim.topics import Subscriptions
-
         return Subscriptions(self.world, session, self._quirks, send)
 
     def accounts(self, session: Session) -> dict[str, Any]:
         """The object of web-api.md §3.1."""
-        from ibtui.sim.rest.accounts import accounts_payload
-
         return accounts_payload(self.world, session)
 
 

@@ -266,3 +266,8 @@ async def test_upgrade_can_be_refused_by_a_fault(client: Client) -> None:
             pass
     async with client.socket(f"api={client.token}") as ws:
         assert (await frame(ws))["topic"] == "system"
+
+
+async def test_a_websocket_needs_no_user_agent(client: Client) -> None:
+    async with client.socket(f"api={client.token}", user_agent_header=None) as ws:
+        assert (await frame(ws))["topic"] == "system"
