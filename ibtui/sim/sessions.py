@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ibtui.sim.scenario import Settings
 from ibtui.sim.seam import Quirks, Session, SimClock, User
@@ -224,7 +224,12 @@ class Sessions:
     # --- inside ----------------------------------------------------------------------------
 
     def _midnight(self, now: float) -> float:
-        zone = ZoneInfo(self.settings.region)
+        zone: tzinfo
+        try:
+            zone = ZoneInfo(self.settings.region)
+        except (ZoneInfoNotFoundError, ValueError):
+            # A machine without a time zone database must still be able to run the demo.
+            zone = timezone(timedelta(hours=-5))
         day = datetime.fromtimestamp(now, UTC).astimezone(zone).date() + timedelta(days=1)
         return datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
 

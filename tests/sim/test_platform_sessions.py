@@ -241,6 +241,11 @@ async def test_the_regions_midnight_ends_it(sim: Simulator, client: Client) -> N
     assert client.token != before
 
 
+async def test_no_time_zone_database_is_no_obstacle(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sim.scenario.settings, "region", "Nowhere/At_All")
+    assert 0 < sim.sessions._midnight(sim.clock.now()) - sim.clock.now() <= 86_400
+
+
 async def test_reset_and_logout(sim: Simulator, client: Client) -> None:
     await client.control("/session", {"action": "reset"})
     assert (await client.post("/tickle")).json() == {"error": "no session"}

@@ -84,6 +84,7 @@ async def test_tic_four_times_and_the_old_echo(client: Client) -> None:
         assert await frame(ws) == "ech+hb"
 
 
+@pytest.mark.slow
 async def test_a_beat_each_ten_seconds(client: Client) -> None:
     async with client.socket(f"api={client.token}") as ws:
         begin = time.monotonic()
