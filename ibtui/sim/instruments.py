@@ -83,6 +83,8 @@ class Contract:
             return f"{self.symbol:<8} {self.month[:3]}20{self.month[3:]}"
         if self.sec_type == "BOND":
             return self.name
+        if self.sec_type == "CASH":
+            return f"{self.symbol}.{self.currency}"
         return self.symbol
 
     @property

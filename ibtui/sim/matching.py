@@ -229,10 +229,13 @@ class Matcher:
         stop = (last + order.signed * gap).quantize(order.contract.tick)
         old = order.price if order.order_type == "TRAIL" else order.aux_price
         if old is None or (stop < old if order.side == "BUY" else stop > old):
+            name = "price" if order.order_type == "TRAIL" else "auxPrice"
             if order.order_type == "TRAIL":
                 order.price = stop
             else:
                 order.aux_price = stop
+            moved = {"acct": order.account, "orderId": order.order_id, name: price_text(order.contract, stop)}
+            self._world.emit_order(order, moved)
 
     def _match(self, order: Order, quote: Quote) -> None:
         price = self._fill_price(order, quote)

@@ -184,27 +184,28 @@ def order_from(world: World, wish: dict[str, Any]) -> Order:
     """An order placed elsewhere, or (with a known `orderId`) a new status for an old one.
 
     Members: `account`, `conid` or `symbol` or `ticker`, `side`, `quantity`, `orderType`,
-    `price`, `auxPrice`, `tif`, `order_ref`, `status` (default Submitted), `filled` (booked
-    at `avgPrice`, by default at the market). ValueError for what makes no sense.
+    `price`, `auxPrice`, `tif`, `order_ref`, `status` (default Submitted), `filled` (in total;
+    what is new of it is booked at `avgPrice`, by default at the market). ValueError for what makes no sense.
     """
     status = str(wish.get("status", "Submitted"))
     if status not in COLOURS:
         raise ValueError(f"unknown status {status!r}")
-    known = world.orders.get(int(wish.get("orderId", 0)))
-    if known is not None:
-        known.status = status
-        known.held = status not in ("Submitted", "PreSubmitted")
-        world.matcher.open.pop(known.order_id, None)
-        world.matcher.adopt(known)
-        return known
-    order = _wished(world, wish, status)
-    filled = Decimal(str(wish.get("filled", order.quantity if status == "Filled" else 0)))
-    if not 0 <= filled <= order.quantity:
-        raise ValueError("filled must lie between 0 and quantity")
+    order = world.orders.get(int(wish.get("orderId", 0)))
+    if order is None:
+        order = _wished(world, wish, status)
+    else:
+        order.status = status
+        order.held = status not in ("Submitted", "PreSubmitted")
+        world.matcher.open.pop(order.order_id, None)
+    least = order.quantity if status == "Filled" else order.filled
+    filled = Decimal(str(wish.get("filled", least)))
+    if not order.filled <= filled <= order.quantity or (status == "Filled" and filled < order.quantity):
+        raise ValueError("filled does not fit to status and quantity")
     world.matcher.adopt(order)
-    if filled:
+    if filled > order.filled:
         market = world.market.quote(order.contract.conid).price
-        world.matcher.fill(order, filled, Decimal(str(wish.get("avgPrice", market))))
+        price = Decimal(str(wish.get("avgPrice", market)))
+        world.matcher.fill(order, filled - order.filled, price)
         if order.status != "Filled":
             order.status = status
     return order

@@ -1,8 +1,8 @@
 """The simulated broker's world: users' accounts, a market, orders and their fills.
 
-`World.run` lets it live; without it everything stands still but answers. The random
-numbers of the market are its own, so that what clients do does not change the prices
-of a seed; how far the market has moved depends on the number of steps only.
+`World.run` lets it live; without it everything stands still but answers. All chance
+comes from the seed: the same seed, calls and steps give the same prices and ids, and how
+far the market has moved depends on the number of steps, not on the clock.
 """
 
 from __future__ import annotations

@@ -44,7 +44,14 @@ async def _history(call: Call) -> web.StreamResponse:
         flights[0] -= 1
 
 
+async def _hmds(call: Call) -> web.StreamResponse:
+    """The same over the other back-end, which has no session at first (§5.10)."""
+    if cold(call, "hmds"):
+        raise refuse(400, "Bad Request: no bridge", with_status=True)
+    return await _history(call)
+
+
 ROUTES: list[Route] = [
     Route("GET", "/iserver/marketdata/history", _history),
-    Route("GET", "/hmds/history", _history, Needs.SSO),
+    Route("GET", "/hmds/history", _hmds, Needs.SSO),
 ]

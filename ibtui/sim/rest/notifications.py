@@ -70,7 +70,7 @@ def _note(now: float, place: int) -> dict[str, Any]:
         "D": f"{when}.0",
         "MS": f"IBKR FYI: {title}",
         "MD": text,
-        "ID": f"{utc_day(when)}{490532092 - place:08d}"[:16],
+        "ID": f"{utc_day(when)}{90532092 - place:08d}",
         "HT": 0,
         "FC": code,
     }
