@@ -145,6 +145,7 @@ class Book:
         """Today's, in base currency."""
         self.version = 0
         self.cache = PositionCache()
+        self._sums: dict[str | None, tuple[int, int, Totals]] = {}
         self._market = market
 
     def hold(self, contract: Contract, quantity: Decimal, avg_price: Decimal) -> None:
@@ -174,6 +175,7 @@ class Book:
 
     def add_cash(self, currency: str, amount: Decimal) -> None:
         """Move cash."""
+        self.version += 1
         self.cash[currency] = self.cash.get(currency, ZERO) + amount
 
     def price(self, position: Position) -> Decimal:
@@ -182,6 +184,13 @@ class Book:
 
     def totals(self, currency: str | None = None) -> Totals:
         """Sums in base currency; with `currency`, only that currency's part, in that currency."""
+        known = self._sums.get(currency)
+        if known is None or known[:2] != (self.version, self._market.version):
+            known = (self.version, self._market.version, self._add_up(currency))
+            self._sums[currency] = known
+        return known[2]
+
+    def _add_up(self, currency: str | None) -> Totals:
         sums = Totals()
         for code, amount in self.cash.items():
             if currency in (None, code):

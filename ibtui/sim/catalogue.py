@@ -76,6 +76,7 @@ class Catalogue:
         self.today = today
         self.by_conid: dict[int, Contract] = {}
         self.by_symbol: dict[str, list[Contract]] = {}
+        self._chains: dict[tuple[int, str], list[Contract]] = {}
         for contract in _spot_contracts():
             self._add(contract)
         for contract in self._futures():
@@ -87,6 +88,8 @@ class Catalogue:
     def _add(self, contract: Contract) -> None:
         self.by_conid[contract.conid] = contract
         self.by_symbol.setdefault(contract.symbol, []).append(contract)
+        if contract.und_conid:
+            self._chains.setdefault((contract.und_conid, contract.sec_type), []).append(contract)
 
     def get(self, conid: int) -> Contract | None:
         """The contract with this id; None if IBKR does not know it."""
@@ -101,11 +104,8 @@ class Catalogue:
 
     def derivatives(self, und_conid: int, sec_type: str, month: str = "") -> list[Contract]:
         """Futures or options of an underlying, all months or one (`MMMYY`)."""
-        return [
-            c
-            for c in self.by_conid.values()
-            if c.und_conid == und_conid and c.sec_type == sec_type and (not month or c.month == month)
-        ]
+        chain = self._chains.get((und_conid, sec_type), [])
+        return [contract for contract in chain if not month or contract.month == month]
 
     def front_future(self) -> Contract:
         """ES DEC26 while it lives, else the nearest ES."""

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 MOVING = ("31", "82", "83", "84", "86", "70", "71", "85", "87", "88", "7059", "7682", "7762", "7635")
 """Fields of the market alone that change with a price."""
+CHANGING = frozenset(
+    {*MOVING, "73", "74", "75", "76", "77", "78", "79", "80", "7292", "7639", "7920", "7921"}
+    | {"7308", "7309", "7310", "7311"}
+)
+"""All fields that can change while a stream is open."""
 UNASKED = ("6509", "6508")
 
 

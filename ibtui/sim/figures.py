@@ -37,6 +37,7 @@ def monetary(sums: Totals) -> Money:
         "FullMaintMarginReq": sums.maintenance,
         "GrossPositionValue": sums.gross,
         "Guarantee": ZERO,
+        "IncentiveCoupons": ZERO,
         "IndianStockHaircut": ZERO,
         "InitMarginReq": sums.initial,
         "LookAheadAvailableFunds": sums.available,

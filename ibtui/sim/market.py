@@ -110,6 +110,8 @@ class Market:
         self._live: list[int] = []
         self._is_live: set[int] = set()
         self._options: dict[int, set[int]] = {}
+        self.version = 0
+        """Grows with every change of a price."""
 
     def quote(self, conid: int) -> Quote:
         """The quote of a known contract; KeyError if the contract is unknown."""
@@ -147,12 +149,14 @@ class Market:
 
     def nudge(self, conid: int) -> set[int]:
         """One step of one contract and what follows from it."""
+        self.version += 1
         quote = self.quote(conid)
         quote.walk(self._dice)
         return {conid} | self._follow(conid)
 
     def put(self, conid: int, price: Decimal) -> set[int]:
         """Set a price by hand (rounded to the contract's decimals, at least one tick)."""
+        self.version += 1
         quote = self.quote(conid)
         quote.move(round(price * quote.scale))
         return {conid} | self._follow(conid)

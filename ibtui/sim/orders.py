@@ -188,8 +188,8 @@ def describe(order: Order, with_symbol: bool = False) -> str:
     return " ".join(words) + f", {'Day' if order.tif == 'DAY' else order.tif}"
 
 
-def order_row(order: Order) -> dict[str, Any]:
-    """The full row of `/iserver/account/orders` and `sor`, keys in recorded order (§4.1)."""
+def order_row(order: Order, *, topic: bool = False) -> dict[str, Any]:
+    """The full row of the order list (§4.1) or, with `topic`, of `sor` (§7.7), keys in recorded order."""
     contract = order.contract
     done = order.status in DONE
     row: dict[str, Any] = {
@@ -221,10 +221,10 @@ def order_row(order: Order) -> dict[str, Any]:
         row["avgPrice"] = price_text(contract, average)
     if not done and order.status != "PendingCancel":
         row["outsideRTH"] = order.outside_rth
-    return row | _row_tail(order)
+    return row | _row_tail(order, topic)
 
 
-def _row_tail(order: Order) -> dict[str, Any]:
+def _row_tail(order: Order, topic: bool) -> dict[str, Any]:
     original, shown = TYPES[order.order_type]
     background, foreground = COLOURS[order.status]
     tail: dict[str, Any] = {
@@ -232,11 +232,10 @@ def _row_tail(order: Order) -> dict[str, Any]:
         "supportsTaxOpt": "1",
         "lastExecutionTime": stamp(order.time_ms, "%y%m%d%H%M%S"),
         "orderType": shown,
-        "bgColor": background,
-        "fgColor": foreground,
     }
-    if order.ref:
-        tail["order_ref"] = order.ref
+    colours = {"bgColor": background, "fgColor": foreground}
+    reference = {"order_ref": order.ref} if order.ref else {}
+    tail |= reference | colours if topic else colours | reference
     tail["isEventTrading"] = "0"
     tail["price"] = price_text(order.contract, order.price)
     if order.aux_price is not None:

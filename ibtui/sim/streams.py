@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ibtui.sim.fields import MOVING, View, head
+from ibtui.sim.fields import CHANGING, MOVING, View, head
 from ibtui.sim.instruments import Contract
 from ibtui.sim.market import Quote
 
@@ -59,11 +59,17 @@ class Stream:
     def delta(self, now_ms: int) -> dict[str, Any] | None:
         """What changed since the last frame; None when nothing did."""
         self.dirty = False
-        values = self.values()
-        changed = {field: value for field, value in values.items() if self.sent.get(field) != value}
+        changed: dict[str, Any] = {}
+        for field in self.fields:
+            if field in CHANGING:
+                value = self.view.value(field)
+                # What no longer applies (the position was closed) is told as empty text.
+                value = "" if value is None and self.sent.get(field) else value
+                if value is not None and self.sent.get(field) != value:
+                    changed[field] = value
         if not changed:
             return None
-        self.sent = values
+        self.sent.update(changed)
         return head(self.view.contract, self.conidex, now_ms) | changed | {"topic": self.topic}
 
     def tick(self, now_ms: int) -> tuple[dict[str, Any], dict[str, Any]]:

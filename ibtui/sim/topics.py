@@ -98,7 +98,7 @@ class Subscriptions:
         for order in reversed(self._world.orders_of(None)):
             if mode == "none" or not self._shown(order):
                 continue
-            row = order_row(order)
+            row = order_row(order, topic=True)
             if mode == "identity":
                 row = {key: row[key] for key in ("acct", "conidex", "conid", "orderId", "isEventTrading")}
             self._send({"topic": "sor", "args": [row]})

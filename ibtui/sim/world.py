@@ -182,7 +182,7 @@ class World:
         """Send one `sor` frame: the full row, or only `members`."""
         self.sequence += 1
         if self.listeners:
-            data = frame({"topic": "sor", "args": [order_row(order) if full else members]})
+            data = frame({"topic": "sor", "args": [order_row(order, topic=True) if full else members]})
             for listener in list(self.listeners):
                 listener.on_order(order, data)
 

@@ -335,12 +335,9 @@ async def test_history_ends_at_start_time_and_refuses_nonsense(api: Api) -> None
     body = await api.get(path + "&startTime=20260424-18:00:00")
     last = body["data"][-1]["t"] / 1000
     assert last < 1777053600 <= last + 3600
-    for wrong in ("&startTime=x", "&bar=7min", "&period=0d"):
-        await api.get(
-            f"/iserver/marketdata/history?conid={AAPL}&period=1d".replace("&period=1d", "", "period" in wrong)
-            + wrong
-        )
-        assert api.status in (400, 500)
+    for wrong in ("period=1d&startTime=x", "period=1d&bar=7min", "period=0d"):
+        await api.get(f"/iserver/marketdata/history?conid={AAPL}&{wrong}")
+        assert api.status == 400
     assert await api.get(path + "&direction=1") == {"error": "Chart data unavailable"}
 
 

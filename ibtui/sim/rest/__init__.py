@@ -5,6 +5,7 @@ from __future__ import annotations
 from ibtui.sim.rest.accounts import ROUTES as ACCOUNTS
 from ibtui.sim.rest.contracts import ROUTES as CONTRACTS
 from ibtui.sim.rest.history import ROUTES as HISTORY
+from ibtui.sim.rest.hours import ROUTES as HOURS
 from ibtui.sim.rest.marketdata import ROUTES as MARKET_DATA
 from ibtui.sim.rest.notifications import ROUTES as NOTIFICATIONS
 from ibtui.sim.rest.orders import ROUTES as ORDERS
@@ -18,6 +19,7 @@ ROUTES: list[Route] = [
     *ORDERS,
     *TRADES,
     *CONTRACTS,
+    *HOURS,
     *MARKET_DATA,
     *HISTORY,
     *NOTIFICATIONS,

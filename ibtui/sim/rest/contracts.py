@@ -7,7 +7,6 @@ from typing import Any
 
 from aiohttp import web
 
-from ibtui.sim.bars import session_start
 from ibtui.sim.catalogue import ES_INDEX
 from ibtui.sim.instruments import Contract, plain
 from ibtui.sim.rest.common import UNAVAILABLE, conid_of, mapping, truth
@@ -126,6 +125,8 @@ async def _search(call: Call) -> web.StreamResponse:
 def _found(call: Call, symbol: str, by_name: bool, kind: str) -> list[dict[str, Any]]:
     catalogue = call.world.catalogue
     wanted = symbol.upper()
+    if kind == "BOND":
+        return [_issuer_row(contract) for contract in catalogue.by_symbol.get(wanted, [])[:1]]
     rows = []
     if kind in ("", "IND", "FUT") and wanted == "ES":
         rows.append(_index_row(call))
@@ -157,6 +158,21 @@ def _search_row(call: Call, contract: Contract) -> dict[str, Any]:
         "description": contract.exchange,
         "restricted": None,
         "sections": sections,
+    }
+
+
+def _issuer_row(contract: Contract) -> dict[str, Any]:
+    """Bonds are found by their issuer (§5.3)."""
+    return {
+        "conid": "2147483647",
+        "companyHeader": "Corporate Fixed Income",
+        "companyName": "Corporate Fixed Income",
+        "symbol": None,
+        "description": None,
+        "restricted": None,
+        "sections": [{"secType": "BOND"}],
+        "issuers": [{"id": f"e{contract.conid}", "name": contract.name}],
+        "bondid": 2,
     }
 
 
@@ -319,64 +335,11 @@ async def _algos(call: Call) -> web.StreamResponse:
     return reply({"algos": [adaptive, vwap]})
 
 
-# --- hours and currencies ------------------------------------------------------------------------
-
-
-async def _hours(call: Call) -> web.StreamResponse:
-    conid_of(call, call.request.query.get("conid"))
-    day = datetime.fromtimestamp(call.clock.now(), UTC).date()
-    schedules: dict[str, Any] = {}
-    while len(schedules) < 6:
-        if day.weekday() < 5:
-            start = session_start(day)
-            liquid = {"opening": start, "closing": start + 23_400}
-            wide = {"cancel_daily_orders": True, "opening": start - 19_800, "closing": start + 37_800}
-            schedules[f"{day:%Y%m%d}"] = {"liquid_hours": [liquid], "extended_hours": [wide]}
-        day += timedelta(days=1)
-    return reply({"exchange_time_zone": "US/Eastern", "schedules": schedules})
-
-
-async def _schedule(call: Call) -> web.StreamResponse:
-    if not call.request.query.get("symbol"):
-        raise refuse(400, "Bad Request: symbol is required", with_status=True)
-    weekdays = [
-        {
-            "clearingCycleEndTime": "2000",
-            "tradingScheduleDate": f"2000010{number}",
-            "sessions": [{"openingTime": "0930", "closingTime": "1600", "prop": "LIQUID"}],
-            "tradingtimes": [{"openingTime": "0400", "closingTime": "2000", "cancelDayOrders": "Y"}],
-        }
-        for number in range(3, 8)
-    ]
-    venue = {"id": "p100001", "tradeVenueId": "v10001", "timezone": "America/New_York", "schedules": weekdays}
-    return reply([venue])
-
-
-async def _pairs(call: Call) -> web.StreamResponse:
-    wanted = call.request.query.get("currency", "")
-    pairs = [
-        {"symbol": f"{c.symbol}.{c.currency}", "conid": c.conid, "ccyPair": c.symbol}
-        for c in call.world.catalogue.by_conid.values()
-        if c.sec_type == "CASH" and wanted in (c.currency, c.symbol)
-    ]
-    return reply({wanted: pairs})
-
-
-async def _exchange_rate(call: Call) -> web.StreamResponse:
-    query, market = call.request.query, call.world.market
-    source, target = query.get("source", ""), query.get("target", "")
-    if len(source) != 3 or len(target) != 3:
-        raise refuse(400, "Bad Request: source and target are required", with_status=True)
-    return reply({"rate": round(float(market.rate(source) / market.rate(target)), 8)})
-
-
 ROUTES: list[Route] = [
     Route("GET", "/trsrv/stocks", _stocks, Needs.SSO),
     Route("GET", "/trsrv/futures", _futures, Needs.SSO),
     Route("GET", "/trsrv/secdef", _secdef, Needs.SSO),
     Route("GET", "/trsrv/all-conids", _all_conids, Needs.SSO),
-    Route("GET", "/trsrv/secdef/schedule", _schedule, Needs.SSO),
-    Route("GET", "/contract/trading-schedule", _hours, Needs.SSO),
     Route("GET", "/iserver/secdef/search", _search),
     Route("POST", "/iserver/secdef/search", _search),
     Route("GET", "/iserver/secdef/strikes", _strikes),
@@ -385,6 +348,4 @@ ROUTES: list[Route] = [
     Route("GET", "/iserver/contract/{conid}/info", _contract_info),
     Route("GET", "/iserver/contract/{conid}/info-and-rules", _info_and_rules),
     Route("GET", "/iserver/contract/{conid}/algos", _algos),
-    Route("GET", "/iserver/currency/pairs", _pairs),
-    Route("GET", "/iserver/exchangerate", _exchange_rate),
 ]
