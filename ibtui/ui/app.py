@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from functools import partial
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ibtui.service.runtime import Runtime
     from ibtui.ui.present.positions import Context
 
+BREATH_S = 0.1
+"""Between the first frame and everything else, so that the frame really is out before."""
 CLOSE_S = 10.0
 """How long leaving may take before what is left is abandoned."""
 
@@ -177,9 +180,12 @@ class IbtuiApp(ThemedApp):
     def on_mount(self) -> None:
         """Everything that is not needed for the first frame waits for it."""
         ending.on_signals(self._asked_to_end)
-        self.call_after_refresh(self._begin)
+        self.call_after_refresh(self.set_timer, BREATH_S, self._begin)
 
     def _begin(self) -> None:
+        if not gc.isenabled():  # whoever started us left it off for the time up to the first frame
+            gc.freeze()
+            gc.enable()
         self.load_themes()
         self.set_interval(1.0, self._tick)
         self.verbs.busy = Busy("starting", self.monotonic(), can_cancel=False)

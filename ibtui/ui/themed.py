@@ -34,7 +34,17 @@ class ThemedApp(App[int]):
                     wanted = "textual-dark"
                 else:
                     self.register_theme(themes.load(fallback))
-        self.theme = wanted
+        self._begin_with(wanted)
+
+    def _begin_with(self, name: str) -> None:
+        """What setting `theme` does, without reading every style sheet twice more: none was read yet."""
+        self.set_reactive(App.theme, name)
+        theme = self.current_theme
+        self.update_classes(
+            {f"-theme-{name}": True, "-dark-mode": theme.dark, "-light-mode": not theme.dark}, update=False
+        )
+        self._refresh_truecolor_filter(self.ansi_theme)
+        self.stylesheet.set_variables(self.get_css_variables())
 
     def load_themes(self) -> None:
         """After the first frame: the other themes, for the palette, and what was wrong with the first."""

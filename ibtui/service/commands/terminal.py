@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import importlib
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ibtui.config import Profile, Settings
-from ibtui.service import output
-from ibtui.service.commands.context import Context
+
+if TYPE_CHECKING:
+    from ibtui.service.commands.context import Context
+    from ibtui.service.runtime import Runtime
 
 
 def main(context: Context) -> int:
@@ -17,6 +20,7 @@ def main(context: Context) -> int:
     context.profile  # noqa: B018 - a wrong name is told before the screen is taken
     if _terminal():
         return _screen(context.settings, demo=context.profile.mode == "demo")
+    from ibtui.service import output
     from ibtui.service.commands import session
 
     session.status(context)
@@ -45,7 +49,11 @@ def _terminal() -> bool:
 
 
 def _screen(settings: Settings, *, demo: bool) -> int:
-    from ibtui.service.runtime import Runtime
+    # Nothing that is imported or made up to the first frame is garbage: looking for some, several
+    # times, would take a tenth of the start. The app sets the collector going again.
+    gc.disable()
+    import asyncio
+
     from ibtui.ui.app import IbtuiApp
 
     async def make_runtime() -> Runtime:
