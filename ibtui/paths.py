@@ -37,7 +37,7 @@ def run_dir(profile: str) -> Path:
 
 
 def private(folder: Path) -> Path:
-    """Make `folder` (and what is missing above it) readable by its owner alone."""
+    """Make a folder of ours (and what is missing above it) readable by its owner alone."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.stat().st_mode & 0o077:
         folder.chmod(0o700)
@@ -45,8 +45,12 @@ def private(folder: Path) -> Path:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace a file in one step, 0600: temp file beside it, fsync, rename, fsync of the folder."""
-    private(path.parent)
+    """Replace a file in one step, 0600: temp file beside it, fsync, rename, fsync of the folder.
+
+    A missing folder is made private; one that exists is the person's own and left as it is.
+    """
+    if not path.parent.exists():
+        private(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

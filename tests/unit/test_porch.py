@@ -84,6 +84,12 @@ def test_private_files_are_replaced_whole(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["file"]
 
 
+def test_a_folder_of_the_persons_own_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    paths.write_private(tmp_path / "file", b"x")
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
