@@ -30,6 +30,8 @@ WORDS = frozenset({"open", "close", "send", "receive", "error"})
 SILENCE_S = 30.0
 """A socket that says nothing for so long is dead: it should beat every 10 s (§7.3)."""
 TIC_S = 55.0
+LOOK_S = 1.0
+"""Between two looks at the clock."""
 WELCOME_S = 5.0
 SPACING_S = 0.1
 PAUSE_S = 0.5
@@ -105,6 +107,7 @@ class Live(Topics):
         self._news = False
         self._welcome = asyncio.Event()
         self._sts: bool | None = None
+        self._asked = False
         self._was_out = False
         self._ready = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -222,6 +225,7 @@ class Live(Topics):
         self._token = await self._session()
         self._welcome.clear()
         self._sts = None
+        self._asked = False
         self._link = await self._dial(self.url, self._token, self._take)
         self._heard = self.clock.monotonic()
         self._say("open", self.url)
@@ -238,6 +242,9 @@ class Live(Topics):
             return "not open"
         closing = self._tasks.start(link.wait_closed(), "socket end")
         try:
+            if self._asked:
+                # The question came before the link was ours to answer on.
+                await self._present()
             await self._wait_for_welcome(closing)
             if closing.done():
                 return "closed by the server before it knew the session"
@@ -268,7 +275,7 @@ class Live(Topics):
         now = self.clock.monotonic()
         tic, renew = now + TIC_S, now + frames.RENEW_S
         while not closing.done():
-            await asyncio.wait({closing}, timeout=1.0)
+            await asyncio.wait({closing}, timeout=LOOK_S)
             now = self.clock.monotonic()
             if self._news:
                 self._news, self._heard = False, now
@@ -312,11 +319,14 @@ class Live(Topics):
                     # Brokerage topics stay dead on a socket that is older than the session (§7.1).
                     self.reconnect("the brokerage session is back")
             case wire.WaitingForSession():
-                self._tasks.start(self._present(), "socket session")
+                self._asked = True
+                if self._link is not None:
+                    self._tasks.start(self._present(), "socket session")
             case wire.Failure(topic, text):
                 self._say("error", f"{topic} {text}")
 
     async def _present(self) -> None:
+        self._asked = False
         if self._token is not None and self._link is not None:
             try:
                 await self._send_raw(frames.session(self._token.reveal()))
@@ -352,6 +362,9 @@ class Live(Topics):
             self._write(f"{word}: {redact(text)}")
 
     # subscriptions (used by Topics)
+
+    async def _wish_nothing(self) -> None:
+        self.start()
 
     async def _wish(self, frame: str) -> None:
         self.start()
