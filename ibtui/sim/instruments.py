@@ -70,7 +70,7 @@ class Contract:
             word = "Call" if self.right == "C" else "Put"
             month = MONTHS[int(self.expiry[4:6]) - 1]
             return f"{month} {self.expiry[6:]} '{self.expiry[2:4]} {plain(self.strike)} {word}"
-        return self.month
+        return self.month if self.sec_type == "FUT" else ""
 
     @property
     def full_name(self) -> str:

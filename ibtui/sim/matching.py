@@ -12,18 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ibtui.sim.books import margin
 from ibtui.sim.instruments import plain
 from ibtui.sim.market import Quote
-from ibtui.sim.orders import (
-    CCP,
-    COLOURS,
-    Execution,
-    Order,
-    commission,
-    describe,
-    fills_text,
-    price_text,
-    shown_tif,
-    stamp,
-)
+from ibtui.sim.orders import CCP, COLOURS, Execution, Order, commission
+from ibtui.sim.rows import describe, fills_text, price_text, shown_tif, stamp
 
 if TYPE_CHECKING:
     from ibtui.sim.world import World

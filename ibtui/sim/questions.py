@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ibtui.sim.orders import Order, price_text
+from ibtui.sim.orders import Order
+from ibtui.sim.rows import price_text
 from ibtui.sim.seam import Quirks, Session
 from ibtui.sim.tickets import headline
 

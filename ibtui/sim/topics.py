@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ibtui.sim import bars, figures
-from ibtui.sim.orders import Execution, Order, execution_row, order_row
+from ibtui.sim.orders import Execution, Order
+from ibtui.sim.rows import execution_row, order_row
 from ibtui.sim.seam import Quirks, Session
 from ibtui.sim.streams import DEFAULT_FIELDS, Ladder, Quotes, contract_of
 

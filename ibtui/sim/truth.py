@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ibtui.sim.books import Book, Position
 from ibtui.sim.instruments import plain
-from ibtui.sim.orders import Execution, Order, price_text
+from ibtui.sim.orders import Execution, Order
+from ibtui.sim.rows import price_text
 
 if TYPE_CHECKING:
     from ibtui.sim.world import World

@@ -22,7 +22,8 @@ from ibtui.sim.catalogue import Catalogue
 from ibtui.sim.instruments import Contract
 from ibtui.sim.market import Market
 from ibtui.sim.matching import Matcher
-from ibtui.sim.orders import Execution, Order, execution_row, order_row
+from ibtui.sim.orders import Execution, Order
+from ibtui.sim.rows import execution_row, order_row
 from ibtui.sim.seam import Quirks, SimClock, User
 
 STEP_S = 0.2

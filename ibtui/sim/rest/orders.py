@@ -9,9 +9,10 @@ from aiohttp import web
 
 from ibtui.sim import desk, tickets
 from ibtui.sim.desk import Desk
-from ibtui.sim.orders import FILTERS, Order, order_row, status_row
+from ibtui.sim.orders import FILTERS, Order
 from ibtui.sim.rest.common import account_of, cold, mapping, scope, truth, wait
 from ibtui.sim.rest.preview import preview
+from ibtui.sim.rows import order_row, status_row
 from ibtui.sim.seam import Call, Needs, Refusal, Route, refuse, reply
 
 MAX_ROWS = 1000

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from ibtui.sim.books import Book
 from ibtui.sim.fields import utc_day
-from ibtui.sim.orders import stamp
 from ibtui.sim.rest.common import mapping, own_accounts
+from ibtui.sim.rows import stamp
 from ibtui.sim.seam import Call, Needs, Route, refuse, reply
 
 PERIODS = {"1D": 1, "7D": 7, "MTD": 0, "1M": 31, "YTD": 0, "1Y": 365}

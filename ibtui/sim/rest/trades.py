@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ibtui.sim.orders import execution_row
 from ibtui.sim.rest.common import cold, scope
+from ibtui.sim.rows import execution_row
 from ibtui.sim.seam import Call, Needs, Route, refuse, reply
 
 
