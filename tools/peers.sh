@@ -23,9 +23,13 @@ if [ ! -f "$cache/node/.complete" ] && command -v npm >/dev/null; then
   touch "$cache/node/.complete"
 fi
 
-if [ ! -f "$cache/ibind/.complete" ]; then
-  python3 -m venv "$cache/ibind"
-  "$cache/ibind/bin/python" -m pip install --quiet --disable-pip-version-check 'ibind==0.1.24'
-  touch "$cache/ibind/.complete"
-fi
+# Two lines of ibind: from 0.2 on its websocket client is another program.
+for version in 0.2.2 0.1.24; do
+  ibind=$cache/ibind-$version
+  if [ ! -f "$ibind/.complete" ]; then
+    python3 -m venv "$ibind"
+    "$ibind/bin/python" -m pip install --quiet --disable-pip-version-check "ibind==$version"
+    touch "$ibind/.complete"
+  fi
+done
 echo "peers: $cache" >&2
