@@ -33,7 +33,7 @@ def common(command: F) -> F:
     ) -> Any:
         from ibtui.service.commands.context import Context
 
-        outer = click.get_current_context().find_root().obj or {}
+        outer = _outer()
         context = Context.make(
             config or outer.get("config"),
             profile or outer.get("profile"),
@@ -43,6 +43,11 @@ def common(command: F) -> F:
         return command(context, *args, **more)
 
     return wrapped  # type: ignore[return-value]
+
+
+def _outer() -> dict[str, Any]:
+    """The common options given before the command."""
+    return click.get_current_context().find_root().obj or {}
 
 
 class Group(click.Group):
@@ -218,7 +223,7 @@ def config_init(path: Path | None) -> Any:
     """Write the commented defaults to edit. Example: ibtui config init"""
     from ibtui.service.commands import settings
 
-    return settings.init(path)
+    return settings.init(path or _outer().get("config"))
 
 
 @config.command("path")
@@ -227,7 +232,7 @@ def config_path(path: Path | None) -> Any:
     """Print where the settings file lies. Example: $EDITOR $(ibtui config path)"""
     from ibtui.service.commands import settings
 
-    return settings.path(path)
+    return settings.path(path or _outer().get("config"))
 
 
 @config.command("check")
@@ -273,8 +278,8 @@ def main(args: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
-        # The reader has gone (`| head`); nothing more can be said to it.
-        sys.stderr.close()
+        # The reader has gone (`| head`); nothing more can be said to it, at the very end neither.
+        _to_nowhere(sys.stdout)
         return 0
     except IbtuiError as error:
         from ibtui.service import output
@@ -284,6 +289,15 @@ def main(args: list[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a person
         return _unexpected(error)
     return result if isinstance(result, int) else 0
+
+
+def _to_nowhere(stream: Any) -> None:
+    import os
+
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except (OSError, ValueError):
+        pass  # no real file behind it, so nothing is flushed to one at the end
 
 
 def _unexpected(error: Exception) -> int:

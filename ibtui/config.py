@@ -115,6 +115,12 @@ def default_path() -> Path:
     return paths.config_dir() / "config.toml"
 
 
+def file_path(path: Path | None = None, env: Mapping[str, str] | None = None) -> Path:
+    """The settings file: `path` if given, else IBTUI_CONFIG, else the platform's place."""
+    env = os.environ if env is None else env
+    return path or (Path(env["IBTUI_CONFIG"]) if env.get("IBTUI_CONFIG") else default_path())
+
+
 def environment() -> dict[str, str]:
     """A copy of this process's environment, for programs that we start (they get an allow-list of it)."""
     return dict(os.environ)
@@ -146,10 +152,9 @@ def load(
             names the file, the key and the nearest known key.
     """
     env = os.environ if env is None else env
-    asked = path or (Path(env["IBTUI_CONFIG"]) if env.get("IBTUI_CONFIG") else None)
-    file = asked or default_path()
+    file = file_path(path, env)
     tables: dict[str, Any] = {}
-    if file.exists() or asked is not None:
+    if file.exists() or file != default_path():
         tables = _read(file)
     origins: dict[str, str] = {}
     merged = _from_file(tables, str(file), origins)

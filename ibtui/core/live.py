@@ -250,12 +250,12 @@ class Live(Topics):
                 return "closed by the server before it knew the session"
             # Ready before the subscriptions are out: a hundred of them take eleven seconds.
             frames_ = self.wanted()
+            again, self._was_out = self._was_out, True
             self._ready.set()
             self._announce(StreamState("open"))
             for frame in frames_:
                 if frame in self._held:
                     await self.send(frame)
-            again, self._was_out = self._was_out, True
             if again and self._on_gap is not None:
                 self._on_gap()
             return await self._beat(closing)
@@ -333,6 +333,18 @@ class Live(Topics):
             except Unreachable as error:
                 self._say("error", f"the session could not be presented: {type(error).__name__}")
 
+    def check(self, frame: str) -> None:
+        """Whether a frame may be sent at all.
+
+        Raises:
+            TradingLocked: the stream is read-only and the frame exercises options.
+        """
+        if self._read_only and frame.strip().lower().startswith(_TRADES):
+            raise TradingLocked(
+                "This frame trades, but trading is locked; nothing was sent.",
+                "Unlock trading for this profile if that is what you want.",
+            )
+
     async def send(self, frame: str) -> None:
         """Send a frame, paced with everything else the session sends.
 
@@ -340,11 +352,7 @@ class Live(Topics):
             TradingLocked: the stream is read-only and the frame exercises options; nothing was sent.
             Unreachable: the socket is not open.
         """
-        if self._read_only and frame.strip().lower().startswith(_TRADES):
-            raise TradingLocked(
-                "This frame trades, but trading is locked; nothing was sent.",
-                "Unlock trading for this profile if that is what you want.",
-            )
+        self.check(frame)
         if self._link is None:
             raise Unreachable("The WebSocket is not open.", "It is being opened again; try in a moment.")
         await self._pacing.frame()

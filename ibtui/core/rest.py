@@ -180,6 +180,10 @@ class Rest:
                 return await client.send(request)
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, TimeoutError, OSError) as error:
             raise self._transport(error, what) from error
+        except RuntimeError as error:
+            if not client.is_closed:
+                raise
+            raise Unreachable(f"{what}: the connection was closed meanwhile.", "Try again.") from error
 
     def _transport(self, error: Exception, what: str) -> IbtuiError:
         where = self.address.where

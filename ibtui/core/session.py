@@ -28,6 +28,8 @@ class Token:
 
     def __init__(self) -> None:
         self._secret: Secret | None = None
+        self._had = False
+        """A token after a lost session is another one too, however long there was none."""
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -39,7 +41,7 @@ class Token:
         """Take over the token of a tickle; True (and listeners are called) when it is another one."""
         if secret is None or secret == self._secret:
             return False
-        first = self._secret is None
+        first, self._had = not self._had, True
         self._secret = secret
         if not first:
             for listener in list(self._listeners):

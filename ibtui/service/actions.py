@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ibtui.auth.effects import Answers
 from ibtui.core.models import Status
-from ibtui.errors import Competing, NotLoggedIn, PersonNeeded
+from ibtui.errors import Competing, GatewayDown, NotLoggedIn, PersonNeeded, Unreachable
 from ibtui.service.runtime import Progress, Runtime
 
 
@@ -23,10 +23,12 @@ async def bring_up(runtime: Runtime, answers: Answers | None, progress: Progress
 
     Raises:
         PersonNeeded: a login is needed and there is nobody to ask.
+        GatewayDown, Unreachable: see `reachable`.
     """
     await start_gateway(runtime, progress)
     progress("looking at the session")
     status = await runtime.refresh()
+    reachable(status)
     if status.sso.state != "on":
         if answers is None:
             raise PersonNeeded("Nobody is logged in at the gateway.", "Log in: press l, or run ibtui login.")
@@ -80,17 +82,40 @@ async def refresh_quietly(runtime: Runtime) -> Status:
     return await runtime.refresh()
 
 
+def reachable(status: Status) -> None:
+    """Go on only when something is known of the session.
+
+    Raises:
+        GatewayDown: the gateway does not answer.
+        Unreachable: it does, but nothing could be learnt through it (IBKR in maintenance, say).
+    """
+    lamp = status.gateway
+    if lamp.state in ("off", "unknown"):
+        raise GatewayDown(_sentence(lamp.reason or "the gateway does not answer"), _sentence(lamp.fix))
+    if status.sso.state == "unknown":
+        raise Unreachable(
+            status.sso.reason or "Nothing could be learnt about the session.",
+            status.sso.fix or "Try again in a moment.",
+        )
+
+
+def _sentence(text: str) -> str:
+    """A lamp's line as a sentence."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
 async def need_session(runtime: Runtime) -> None:
     """For commands that read: make sure the session is there, without logging in.
 
     Raises:
-        GatewayDown, NotLoggedIn, Competing: what is missing, first broken link first.
+        GatewayDown, Unreachable, NotLoggedIn, Competing: what is missing, first broken link first.
     """
     status = await runtime.refresh()
     if status.ready:
         return
+    reachable(status)
     if status.sso.state != "on":
-        raise NotLoggedIn(status.sso.reason or "Nobody is logged in.", status.sso.fix or "Run: ibtui login")
+        raise NotLoggedIn(_sentence(status.sso.reason or "nobody is logged in"), "Run: ibtui login")
     try:
         await runtime.open_brokerage(compete=False)
     except Competing as error:

@@ -7,15 +7,18 @@ from datetime import datetime
 from ibtui.core.models import AuthStatus, Lamp, Tickle
 from ibtui.errors import NotLoggedIn
 
+TAKE_OVER = "t takes it over, or ibtui login --take-over"
+
 
 def unknown() -> Lamp:
     """Not looked at, because what it stands on is missing."""
     return Lamp(state="unknown", reason="")
 
 
-def sso_lamp(error: NotLoggedIn, fix: str) -> Lamp:
-    """Nobody is logged in."""
-    return Lamp(state="off", reason="nobody is logged in", fix=fix)
+def sso_lamp(error: NotLoggedIn, fix: str, old: Lamp) -> Lamp:
+    """Nobody is logged in; where a refused login has left its reason, that stays."""
+    kept = old.reason if old.state == "off" else ""
+    return Lamp(state="off", reason=kept or "nobody is logged in", fix=fix)
 
 
 def after_login(tickle: Tickle, user: str, old: Lamp, now: datetime) -> Lamp:
@@ -32,15 +35,15 @@ def brokerage_lamp(found: AuthStatus, old: Lamp, now: datetime) -> Lamp:
     if found.ready and not found.competing:
         state, reason, fix = "on", found.server or "authenticated", ""
     elif found.authenticated and found.competing:
-        state, reason, fix = "warn", "another program is asking for the session", "t takes it over for good"
+        state, reason, fix = "warn", "another program is asking for the session", TAKE_OVER
     elif found.competing:
-        state, reason, fix = "warn", "another program holds the session", "t takes it over"
+        state, reason, fix = "warn", "another program holds the session", TAKE_OVER
     elif found.authenticated:
         state, reason, fix = "busy", "authenticated, its data is still on the way", ""
     elif found.connected:
         reason = found.fail or found.message or "not authenticated"
-        state, fix = "off", "t opens it"
+        state, fix = "off", "t opens it, or ibtui login --if-needed"
     else:
-        state, reason, fix = "off", "the gateway has no link to IBKR", "l logs in again"
+        state, reason, fix = "off", "the gateway has no link to IBKR", "l logs in again, or ibtui login"
     since = old.since if old.state == state else now
     return Lamp(state=state, since=since, reason=reason, fix=fix)

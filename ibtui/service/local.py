@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from ibtui.clock import Clock, SystemClock, Tasks
 from ibtui.config import Profile, Settings
 from ibtui.core import drive
 from ibtui.core.client import IbkrClient
-from ibtui.core.feed import Change, Feed, Hub
+from ibtui.core.feed import Feed, Hub
 from ibtui.core.models import AuthStatus, Event, Lamp, Status
 from ibtui.core.store import Store
 from ibtui.core.topics import Subscription
@@ -31,16 +30,14 @@ from ibtui.errors import (
     Unreachable,
     UsageError,
 )
+from ibtui.service.board import LOG_KEPT, Board
 from ibtui.service.host import LOG_IN, Host, host_for
-from ibtui.service.lamps import after_login, brokerage_lamp, sso_lamp, unknown
+from ibtui.service.keeper import Keeper
+from ibtui.service.lamps import TAKE_OVER, after_login, brokerage_lamp, sso_lamp, unknown
 from ibtui.service.runtime import Progress
 
-EVENTS_KEPT = 500
-LOG_KEPT = 500
-TICKLE_S = 60.0
-"""Keep-alive (web-api.md §2.7)."""
-LOOK_S = 5.0
-"""How often a session that is not ready is looked at."""
+PATIENCE_S = 15.0
+"""Seconds one request may take."""
 SETTLE = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
 """Waits before each look for `authenticated` after a login (login.md §3 'After the login')."""
 
@@ -64,27 +61,44 @@ def runtime_for(settings: Settings) -> contextlib.AbstractAsyncContextManager[Lo
 
 
 class LocalRuntime:
-    """See `service.runtime.Runtime`."""
+    """See `service.runtime.Runtime`.
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    `live`: load and stream values whenever the session is ready, without being asked (the
+    screen does). `timeout` seconds one request may take.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        live: bool = False,
+        timeout: float = PATIENCE_S,
+    ) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self._profile = settings.chosen()
         if self._profile.mode.startswith("oauth"):
             raise UsageError("This version does not speak OAuth yet.", 'Use mode = "gateway" or "demo".')
+        self._timeout = timeout
         self._hub = Hub()
-        self._store = Store()
-        self._status = Status()
-        self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
-        self._log: deque[str] = deque(maxlen=LOG_KEPT)
-        self._tasks = Tasks(self._failed)
+        self._store = Store(self.clock)
+        self._board = Board(self.clock, self._hub)
+        self._keeper = Keeper(
+            self._board, self.clock, self.refresh, self._back, tickle=self._profile.keep_alive
+        )
+        self._tasks = Tasks(self._keeper.failed)
         self._host: Host = host_for(self._profile)
         self._client: IbkrClient | None = None
+        self._connecting = asyncio.Lock()
+        self._going_live = asyncio.Lock()
+        self._wanted = live
         self._live = False
+        self._stale = False
+        """The session was gone since `_live`: what is in the store and on the stream may be of another."""
         self._user = ""
-        self._wake = asyncio.Event()
         self._watching = False
-        self._busy = asyncio.Lock()
+        self._closed = False
 
     # What is known -----------------------------------------------------------------
 
@@ -98,15 +112,15 @@ class LocalRuntime:
 
     @property
     def status(self) -> Status:
-        return self._status
+        return self._board.status
 
     @property
     def events(self) -> Sequence[Event]:
-        return self._events
+        return self._board.events
 
     @property
     def log_lines(self) -> Sequence[str]:
-        return self._log
+        return self._board.log
 
     def subscribe(self) -> Feed:
         return self._hub.subscribe()
@@ -119,25 +133,18 @@ class LocalRuntime:
     async def start_gateway(self, progress: Progress) -> None:
         lamp = await self._host.look()
         if lamp.state != "on":
-            self._set(gateway=Lamp(state="busy", since=self.clock.now(), reason="starting"))
-            try:
+            with self._board.verb("gateway", "starting"):
                 lamp = await self._host.start(progress)
-            except IbtuiError as error:
-                self._set(gateway=Lamp(state="off", since=self.clock.now(), reason=error.what, fix=error.fix))
-                raise
-            self._event("gateway", lamp.reason)
-        self._set(gateway=lamp)
+            self._board.event("gateway", lamp.reason)
+        self._board.set(gateway=lamp)
         self._watch()
 
     async def stop_gateway(self) -> None:
-        await self._drop_client()
-        await self._host.stop()
-        self._event("gateway", "stopped")
-        self._set(
-            gateway=Lamp(state="off", since=self.clock.now(), reason="stopped", fix=self._host.start_fix),
-            sso=unknown(),
-            brokerage=unknown(),
-        )
+        with self._board.verb("gateway", "stopping"):
+            await self._host.stop()
+            await self._drop_client()
+            self._gateway_gone(Lamp(state="off", reason="stopped", fix=self._host.start_fix))
+        self._board.event("gateway", "stopped")
 
     async def follow_log(self, lines: int, *, follow: bool) -> AsyncIterator[str]:
         """The gateway's log, redacted: the last `lines`, then new ones if `follow`."""
@@ -149,91 +156,97 @@ class LocalRuntime:
     async def login(self, answers: Answers) -> None:
         who = await answers.credentials(self._profile.username)
         client = await self._connect()
-        self._set(sso=Lamp(state="busy", since=self.clock.now(), reason=f"logging in {who.username}"))
-        try:
-            done = await drive.run(login_flow(who), answers, client.rest, self.clock)
-        except (IbtuiError, asyncio.CancelledError) as error:
-            why = error.what if isinstance(error, IbtuiError) else "the login was cancelled"
-            fix = error.fix if isinstance(error, IbtuiError) else ""
-            self._event("login", why, "error" if isinstance(error, IbtuiError) else "info")
-            self._set(sso=Lamp(state="off", since=self.clock.now(), reason=why, fix=fix))
-            raise
-        self._user = done.username
-        self._event("login", f"{done.username} accepted")
-        self._set(sso=Lamp(state="on", since=self.clock.now(), reason=done.username))
-        answers.note(Note(Step.BROKERAGE, "waiting for the brokerage session"))
-        await self._await_brokerage(client)
+        with self._board.verb("sso", f"logging in {who.username}"):
+            try:
+                done = await drive.run(login_flow(who), answers, client.rest, self.clock)
+            except IbtuiError as error:
+                self._board.event("login", error.what, "error")
+                raise
+            self._user = done.username
+            self._stale = True
+            self._board.event("login", f"{done.username} accepted")
+            self._board.lit("sso", "on", done.username)
+        with self._board.verb("brokerage", "opening"):
+            answers.note(Note(Step.BROKERAGE, "waiting for the brokerage session"))
+            await self._await_brokerage(client)
         answers.note(Note(Step.BROKERAGE, done=True))
         answers.note(Note(Step.READY, done=True))
 
     async def _await_brokerage(self, client: IbkrClient) -> None:
         """The gateway opens it by itself within seconds (login.md §9.4); else we do."""
-        self._set(brokerage=Lamp(state="busy", since=self.clock.now(), reason="opening"))
         for pause in SETTLE:
             await self.clock.sleep(pause)
             try:
                 found = await client.status()
-            except NotLoggedIn:
+            except (NotLoggedIn, Unreachable):
                 continue
-            self._read_auth(found)
-            if found.ready:
-                return
             if found.competing:
                 break
-        await self.open_brokerage(compete=self._profile.compete)
+            if found.ready:
+                self._read_auth(found)
+                return
+        await self._open(compete=self._profile.compete)
 
     async def logout(self) -> None:
         client = await self._connect()
-        try:
-            await client.logout()
-        finally:
-            await self._drop_client()
-        self._event("login", "logged out")
+        with self._board.verb("brokerage", "logging out"):
+            try:
+                await client.logout()
+            finally:
+                await self._drop_client()
+            self._board.set(sso=Lamp(state="off", reason="logged out", fix=LOG_IN), brokerage=unknown())
+        self._board.event("login", "logged out")
         await self.refresh()
 
     async def open_brokerage(self, *, compete: bool) -> None:
+        with self._board.verb("brokerage", "opening"):
+            await self._open(compete=compete)
+
+    async def _open(self, *, compete: bool) -> None:
         client = await self._connect()
-        self._set(brokerage=Lamp(state="busy", since=self.clock.now(), reason="opening"))
         try:
             self._read_auth(await client.init(compete=compete))
-        except IbtuiError as error:
-            state = "warn" if isinstance(error, Competing) else "off"
-            self._set(brokerage=Lamp(state=state, since=self.clock.now(), reason=error.what, fix=error.fix))
+        except Competing as error:
+            self._board.lit("brokerage", "warn", error.what, TAKE_OVER)
             raise
 
     async def refresh(self) -> Status:
-        before = self._status
-        lamp = await self._host.look()
-        if lamp.state != "on":
-            self._set(gateway=lamp, sso=unknown(), brokerage=unknown())
-        else:
-            self._set(gateway=lamp)
-            await self._look_at_session()
-        self._tell_changes(before)
+        turn = self._board.turn
+        found, refused = await self._look()
+        if turn == self._board.turn and not self._board.acting:
+            self._board.look(found)
+            self._note_loss()
         self._watch()
-        return self._status
+        if refused is not None:
+            raise refused
+        return self.status
 
-    async def _look_at_session(self) -> None:
+    async def _look(self) -> tuple[dict[str, Lamp], UsageError | None]:
+        """The lamps as they are, and the setting that keeps us from looking closer."""
+        gateway = await self._host.look()
+        found = {"gateway": gateway, "sso": unknown(), "brokerage": unknown()}
+        if gateway.state != "on":
+            return found, None
+        old = self.status
         try:
-            client = await self._connect()
-            tickle = await client.tickle()
+            tickle = await (await self._connect()).tickle()
         except NotLoggedIn as error:
-            self._set(sso=sso_lamp(error, LOG_IN), brokerage=unknown())
+            found["sso"] = sso_lamp(error, LOG_IN, old.sso)
         except GatewayDown as error:
-            self._set(
-                gateway=Lamp(state="off", since=self.clock.now(), reason=error.what, fix=error.fix),
-                sso=unknown(),
-                brokerage=unknown(),
-            )
-        except (Unreachable, IbtuiError) as error:
-            lamp = Lamp(state="unknown", since=self.clock.now(), reason=error.what, fix=error.fix)
-            self._set(sso=lamp, brokerage=unknown())
+            found["gateway"] = Lamp(state="off", reason=error.what, fix=error.fix)
+        except UsageError as error:
+            found["sso"] = Lamp(state="unknown", reason=error.what, fix=error.fix)
+            return found, error
+        except IbtuiError as error:
+            found["sso"] = Lamp(state="unknown", reason=error.what, fix=error.fix)
         else:
-            self._set(sso=after_login(tickle, self._user, self._status.sso, self.clock.now()))
-            self._read_auth(tickle.status)
+            now = self.clock.now()
+            found["sso"] = after_login(tickle, self._user, old.sso, now)
+            found["brokerage"] = brokerage_lamp(tickle.status, old.brokerage, now)
+        return found, None
 
     def _read_auth(self, found: AuthStatus) -> None:
-        self._set(brokerage=brokerage_lamp(found, self._status.brokerage, self.clock.now()))
+        self._board.set(brokerage=brokerage_lamp(found, self.status.brokerage, self.clock.now()))
 
     # Live values -------------------------------------------------------------------
 
@@ -242,14 +255,23 @@ class LocalRuntime:
         await (await self._connect()).load(*parts)
 
     async def go_live(self) -> None:
-        async with self._busy:
-            if self._live:
-                return
+        self._wanted = True
+        async with self._going_live:
             client = await self._connect()
+            if self._live and not self._stale:
+                return
+            self._live = self._stale = False
+            # A stream of an earlier session, or one that could not be opened.
+            await client.unwatch()
             # Quick parts first: orders and trades answer only after a pause (web-api.md §1.6).
             await client.load("accounts", "positions", "amounts")
-            await asyncio.gather(client.watch(tickle_every=0), client.load("orders", "trades", "pnl"))
-            self._live = True
+            done = await asyncio.gather(
+                client.watch(tickle_every=0), client.load("orders", "trades", "pnl"), return_exceptions=True
+            )
+            for result in done:
+                if isinstance(result, BaseException):
+                    raise result
+            self._live = client is self._client
         self._watch()
 
     async def settled(self, kind: str, timeout: float = 10.0) -> None:
@@ -276,16 +298,27 @@ class LocalRuntime:
         return await client.request(path, method, data, params)
 
     async def frames(self, words: Sequence[str]) -> AsyncIterator[Any]:
-        """Every message of a socket of its own on which `words` were sent."""
+        """Every message of a socket of its own on which `words` were sent.
+
+        Raises:
+            TradingLocked: a frame that trades; nothing was sent.
+            IbtuiError: the socket cannot be opened.
+        """
         client = await self._connect()
         socket = client.socket()
-        async with socket.multiplex(None, None, lambda message: True) as messages:
-            for word in words:
-                await socket.add(Subscription(word, opposite(word)))
-            async for message in messages:
-                yield message
+        try:
+            async with socket.multiplex(None, None, lambda message: True) as messages:
+                for word in words:
+                    socket.check(word)
+                    await socket.add(Subscription(word, opposite(word)))
+                await socket.open()
+                async for message in messages:
+                    yield message
+        finally:
+            await socket.close()
 
     async def close(self) -> None:
+        self._closed = True
         await self._tasks.close()
         await self._drop_client()
         await self._host.close()
@@ -293,20 +326,24 @@ class LocalRuntime:
     # Inside ------------------------------------------------------------------------
 
     async def _connect(self) -> IbkrClient:
-        if self._client is None:
-            door = await self._host.door()
-            self._client = IbkrClient(
-                door.url,
-                read_only=not self._profile.trading,
-                trust=door.trust,
-                clock=self.clock,
-                insecure_http=self._profile.insecure_http,
-                proxy=self._profile.proxy,
-                store=self._store,
-                hub=self._hub,
-            )
-            self._client.listeners.append(self._heard)
-        return self._client
+        async with self._connecting:
+            if self._closed:
+                raise IbtuiError("ibtui is being closed.")
+            if self._client is None:
+                door = await self._host.door()
+                self._client = IbkrClient(
+                    door.url,
+                    read_only=not self._profile.trading,
+                    trust=door.trust,
+                    clock=self.clock,
+                    timeout=self._timeout,
+                    insecure_http=self._profile.insecure_http,
+                    proxy=self._profile.proxy,
+                    store=self._store,
+                    hub=self._hub,
+                )
+                self._client.listeners.append(self._keeper.heard)
+            return self._client
 
     async def _drop_client(self) -> None:
         self._live = False
@@ -314,80 +351,37 @@ class LocalRuntime:
         if client is not None:
             await client.close()
 
-    def _set(self, **lamps: Lamp) -> None:
-        old = self._status
-        values = {name: lamps.get(name, getattr(old, name)) for name in ("gateway", "sso", "brokerage")}
-        new = Status(**values)
-        if new != old:
-            self._status = new
-            self._hub.publish([Change("status", "*")])
+    def _gateway_gone(self, lamp: Lamp) -> None:
+        self._board.set(gateway=lamp, sso=unknown(), brokerage=unknown())
+        self._note_loss()
 
-    def _event(self, source: str, text: str, level: str = "info") -> None:
-        if self._events and (self._events[-1].source, self._events[-1].text) == (source, text):
-            return
-        self._events.append(Event(at=self.clock.now(), source=source, text=text, level=level))
-        self._hub.publish([Change("event", "*")])
-
-    def _heard(self, event: Event) -> None:
-        """News of the stream, for the time line; what concerns the session is looked at at once."""
-        self._event(event.source, event.text, event.level)
-        if event.source == "brokerage" or event.level != "info":
-            self._wake.set()
-
-    def _tell_changes(self, before: Status) -> None:
-        for name, source in (("gateway", "gateway"), ("sso", "login"), ("brokerage", "brokerage")):
-            old, new = getattr(before, name), getattr(self._status, name)
-            if old.state in (new.state, "busy"):
-                continue
-            # From unknown to off is no news: nothing was lost.
-            if new.state == "on" or (old.state in ("on", "warn") and new.state in ("off", "warn")):
-                level = "info" if new.state == "on" else "warn"
-                self._event(source, new.reason or new.state, level)
-
-    def _failed(self, error: BaseException) -> None:
-        text = error.what if isinstance(error, IbtuiError) else f"internal error ({type(error).__name__})"
-        self._event("ibtui", text, "error")
+    def _note_loss(self) -> None:
+        if "off" in (self.status.gateway.state, self.status.sso.state):
+            self._stale = True
 
     # The watch over it all ---------------------------------------------------------
 
     def _watch(self) -> None:
         """Start the keeper tasks once; a one-shot command closes them again at once."""
-        if not self._watching:
+        if not self._watching and not self._closed:
             self._watching = True
-            self._tasks.start(self._keep(), "keep")
+            self._tasks.start(self._keeper.run(), "keep")
             self._tasks.start(self._follow(), "gateway log")
             self._tasks.start(self._mourn(), "gateway death")
 
     async def _follow(self) -> None:
         async for line in self._host.log(LOG_KEPT, follow=True):
-            self._log.append(line)
-            self._hub.publish([Change("log", "*")])
+            self._board.add_log(line)
 
     async def _mourn(self) -> None:
         while True:
             why = await self._host.death()
-            self._event("gateway", why, "error")
+            self._board.turn += 1
+            self._board.event("gateway", why, "error")
+            self._gateway_gone(Lamp(state="off", reason=why, fix=self._host.start_fix))
             await self._drop_client()
-            self._set(
-                gateway=Lamp(state="off", since=self.clock.now(), reason=why, fix=self._host.start_fix),
-                sso=unknown(),
-                brokerage=unknown(),
-            )
 
-    async def _keep(self) -> None:
-        """Tickle what lives, look for what does not, and go live again when it is back."""
-        while True:
-            ready = self._status.ready
-            self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICKLE_S / 4 if ready else LOOK_S):
-                    await self._wake.wait()
-            if ready and not self._profile.keep_alive:
-                continue
-            try:
-                status = await self.refresh()
-                if status.ready and not self._live and self._client is not None and self._store.accounts:
-                    await self.go_live()
-            except IbtuiError as error:
-                # Shown and tried again: the keep-alive never gives up on a passing error.
-                self._event("keep-alive", error.what, "warn")
+    async def _back(self) -> None:
+        """The session is ready: values, if anybody wanted them."""
+        if self._wanted:
+            await self.go_live()

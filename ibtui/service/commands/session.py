@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from ibtui.auth.effects import Answers
 from ibtui.core.models import Status
 from ibtui.errors import Competing, GatewayDown, NotLoggedIn, PersonNeeded, Unreachable
 from ibtui.secret import Secret
@@ -12,6 +13,7 @@ from ibtui.service.answers.fixed import FixedAnswers
 from ibtui.service.answers.tty import TtyAnswers
 from ibtui.service.commands.context import Context, run
 from ibtui.service.local import runtime_for
+from ibtui.service.runtime import Runtime
 
 
 def status(context: Context) -> int:
@@ -36,7 +38,7 @@ def exit_of(status: Status) -> int:
     if status.gateway.state != "on":
         return GatewayDown.exit_code if status.gateway.state == "off" else Unreachable.exit_code
     if status.sso.state != "on":
-        return NotLoggedIn.exit_code
+        return (Unreachable if status.sso.state == "unknown" else NotLoggedIn).exit_code
     return Competing.exit_code if status.brokerage.state == "warn" else NotLoggedIn.exit_code
 
 
@@ -48,12 +50,12 @@ def login(context: Context, user: str | None, password_stdin: bool, if_needed: b
         async with runtime_for(context.settings) as runtime:
             found = await actions.refresh_quietly(runtime)
             if found.gateway.state != "on":
-                raise GatewayDown(found.gateway.reason or "The gateway does not answer.", found.gateway.fix)
+                actions.reachable(found)
             if if_needed and found.ready:
                 output.say("The session is ready; nothing to do.")
                 return found
             if not (found.sso.state == "on" and (if_needed or take_over)):
-                await runtime.login(answers)
+                await _log_in(runtime, answers, take_over)
             if not runtime.status.ready:
                 await runtime.open_brokerage(compete=take_over)
             return runtime.status
@@ -64,6 +66,15 @@ def login(context: Context, user: str | None, password_stdin: bool, if_needed: b
     else:
         output.status_text(found)
     return exit_of(found)
+
+
+async def _log_in(runtime: Runtime, answers: Answers, take_over: bool) -> None:
+    try:
+        await runtime.login(answers)
+    except Competing as error:
+        # The login itself is done; what is left is the brokerage session.
+        if not take_over:
+            raise Competing(error.what, "Take it over: ibtui login --take-over") from None
 
 
 def _answers(user: str | None, password_stdin: bool) -> FixedAnswers | TtyAnswers:

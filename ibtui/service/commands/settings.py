@@ -14,7 +14,7 @@ from ibtui.service.commands.context import Context
 
 def init(path: Path | None) -> int:
     """Write the commented defaults; never over an existing file."""
-    target = path or config.default_path()
+    target = config.file_path(path)
     if target.exists():
         raise UsageError(f"{target} exists already.", "Edit it, or name another file with --config.")
     paths.write_private(target, config.example_text().encode())
@@ -25,7 +25,7 @@ def init(path: Path | None) -> int:
 
 def path(given: Path | None) -> int:
     """Print where the settings file lies."""
-    output.out(str(given or config.default_path()))
+    output.out(str(config.file_path(given)))
     return 0
 
 

@@ -60,7 +60,7 @@ def _screen(settings: Settings, *, demo: bool) -> int:
         # After the first frame and in a thread: this pulls in the network libraries, and the
         # screen must go on answering meanwhile.
         local = await asyncio.to_thread(importlib.import_module, "ibtui.service.local")
-        runtime: Runtime = local.LocalRuntime(settings)
+        runtime: Runtime = local.LocalRuntime(settings, live=True)
         return runtime
 
     app = IbtuiApp(settings, make_runtime, demo=demo)
