@@ -69,7 +69,6 @@ class IbtuiApp(ThemedApp):
     CSS_PATH = Path(__file__).parent / "tcss" / "ibtui.tcss"
     ENABLE_COMMAND_PALETTE = True
     MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
-        "session": SessionScreen,
         "positions": _positions,
         "orders": _orders,
         "account": _account,
@@ -177,8 +176,15 @@ class IbtuiApp(ThemedApp):
 
     # Life ----------------------------------------------------------------------------
 
+    def get_default_screen(self) -> Screen[None]:
+        """The Session screen comes first, and not by way of MODES: Textual would read all style
+        sheets a second time for it and throw away its first frame.
+        """
+        return SessionScreen()
+
     def on_mount(self) -> None:
         """Everything that is not needed for the first frame waits for it."""
+        self.add_mode("session", SessionScreen)
         ending.on_signals(self._asked_to_end)
         self.call_after_refresh(self.set_timer, BREATH_S, self._begin)
 
@@ -194,9 +200,9 @@ class IbtuiApp(ThemedApp):
         )
 
     async def _start(self) -> None:
+        runtime = await self._make_runtime()
         from ibtui.service import actions
 
-        runtime = await self._make_runtime()
         self.runtime = runtime
         self._listen()
         self.verbs.busy = None
