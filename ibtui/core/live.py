@@ -11,12 +11,12 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from ibtui.clock import Clock, SystemClock, Tasks
 from ibtui.core.endpoints.common import flag
+from ibtui.core.link import Dial, Link, StreamState
 from ibtui.core.pacing import Pacing
 from ibtui.core.topics import Subscription, Topics
 from ibtui.core.wire import decode as wire
@@ -41,31 +41,6 @@ _log = logging.getLogger("ibtui.socket")
 
 GiveSession = Callable[[], Awaitable[Secret | None]]
 OnEvent = Callable[[wire.Event], None]
-
-
-class Link(Protocol):
-    """One open connection. `send` raises `Unreachable` when it is gone; the rest never raises."""
-
-    async def send(self, frame: str) -> None: ...
-
-    async def wait_closed(self) -> None: ...
-
-    def abort(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-Dial = Callable[[str, Secret | None, Callable[[wire.Frame], None]], Awaitable[Link]]
-"""Opens a link to a URL with a session; frames go to the callable. Raises `IbtuiError` only."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamState:
-    """`open`, `closed` (coming back) or `ended`, and why."""
-
-    state: str
-    reason: str = ""
-    error: IbtuiError | None = None
 
 
 class Live(Topics):
@@ -146,6 +121,8 @@ class Live(Topics):
                 while not self._ready.is_set():
                     if self._error is not None:
                         raise self._error
+                    if self.state.state == "ended":
+                        raise Unreachable(f"The WebSocket is given up: {self.state.reason}.")
                     await asyncio.sleep(0.02)
         except TimeoutError as error:
             raise Stalled(f"The WebSocket did not open within {timeout:g} s.") from error

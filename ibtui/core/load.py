@@ -30,6 +30,7 @@ class Loader:
         self._store = store
         self._hub = hub
         self._clock = clock
+        self._armed = False
 
     def _publish(self, changes: Iterable[Change]) -> None:
         self._hub.publish(changes)
@@ -41,7 +42,7 @@ class Loader:
             IbtuiError: the first failure, after the other parts have ended.
         """
         wanted = set(parts)
-        if "accounts" in wanted or not self._store.accounts:
+        if "accounts" in wanted or not self._armed:
             await self.accounts()
         work = {
             "amounts": lambda: self._each(self.amounts),
@@ -63,6 +64,8 @@ class Loader:
         self._publish(self._store.replace_brokerage_accounts(found))
         body = await self._call(accounts.portfolio())
         self._publish(self._store.replace_accounts(accounts.read_portfolio(body)))
+        # Without this call the portfolio's routes answer with nothing, and no error (§1.7).
+        self._armed = True
 
     def account_ids(self) -> list[str]:
         """All accounts, the selected one first."""

@@ -17,7 +17,8 @@ from websockets.frames import Frame, Opcode
 import ibtui
 from ibtui.clock import Clock
 from ibtui.core import trust as tls
-from ibtui.core.live import GiveSession, Live, OnEvent, StreamState
+from ibtui.core.link import StreamState
+from ibtui.core.live import GiveSession, Live, OnEvent
 from ibtui.core.pacing import Pacing
 from ibtui.core.trust import Trust
 from ibtui.core.wire import decode as wire

@@ -10,7 +10,7 @@ from ibtui.clock import Clock, Tasks
 from ibtui.core.endpoints import accounts, orders
 from ibtui.core.endpoints.common import Call
 from ibtui.core.feed import Change, Hub
-from ibtui.core.live import StreamState
+from ibtui.core.link import StreamState
 from ibtui.core.load import Loader
 from ibtui.core.models import Position, number
 from ibtui.core.store import Store
@@ -155,6 +155,8 @@ class Watcher:
             self._busy.discard(name)
 
     async def _catch_up(self) -> None:
+        # The session may be a new one, and all routes cold again (§1.7, §7.9).
+        await self._loader.accounts()
         missed = await self._loader.reconcile()
         self._tell("stream", f"caught up: {missed.text}", "info")
         await self._read_positions()

@@ -17,7 +17,7 @@ from websockets.http11 import Request, Response
 
 from ibtui.clock import FakeClock
 from ibtui.core import live
-from ibtui.core.live import StreamState
+from ibtui.core.link import StreamState
 from ibtui.core.stream import Stream
 from ibtui.core.trust import Trust
 from ibtui.core.wire import decode as wire
