@@ -81,6 +81,7 @@ class Catalogue:
             self._add(contract)
         for contract in self._futures():
             self._add(contract)
+        self._add(_es_index())
         for symbol in ("AAPL", "SPY", "TSLA"):
             for contract in self._options(self.by_symbol[symbol][0]):
                 self._add(contract)
@@ -255,6 +256,22 @@ def _others() -> list[Contract]:
         _currency(EUR_USD, "EUR", "European Monetary Union Euro", "1.15400"),
         _currency(12087797, "GBP", "British pound", "1.31250"),
     ]
+
+
+def _es_index() -> Contract:
+    """What the search finds for `ES`; it has prices but cannot be traded."""
+    return Contract(
+        ES_INDEX,
+        "ES",
+        "E-mini S&P 500",
+        sec_type="IND",
+        exchange="CME",
+        listing="CME",
+        start=Decimal("6469.40"),
+        volatility=0.14,
+        kind="IND",
+        venues="CME",
+    )
 
 
 def _foreign(

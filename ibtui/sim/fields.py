@@ -27,10 +27,11 @@ UNASKED = ("6509", "6508")
 class View:
     """One contract as one account sees it; fields are computed when asked for."""
 
-    __slots__ = ("_book", "_world", "contract", "quote")
+    __slots__ = ("_book", "_world", "account", "contract", "quote")
 
     def __init__(self, world: World, contract: Contract, account: str) -> None:
         self._world = world
+        self.account = account
         self._book: Book = world.book(account)
         self.contract = contract
         self.quote: Quote = world.market.quote(contract.conid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ibtui.sim.fields import CHANGING, MOVING, View, head
+from ibtui.sim.fields import CHANGING, View, head
 from ibtui.sim.instruments import Contract
 from ibtui.sim.market import Quote
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 MIN_INTERVAL_S = 0.5
 DEFAULT_FIELDS = ["31", "83", "84", "86"]
 LADDER_ROWS = 5
-_MOVING = frozenset(MOVING)
+Cache = dict[Any, tuple[str, dict[str, Any]]]
+"""Rate mode frames of one moment, with the fields in them."""
+_QUICK = CHANGING - {"7639"}
+"""Fields of rate mode frames: all that change, but for the one that needs a sum over the account."""
 
 
 class Stream:
@@ -36,7 +39,7 @@ class Stream:
     def ask(self, fields: Iterable[str]) -> None:
         """Add fields; a later subscribe widens the stream, it never narrows it."""
         self.fields += [field for field in fields if field not in self.fields]
-        self._live = tuple(field for field in self.fields if field in _MOVING)
+        self._live = tuple(field for field in self.fields if field in _QUICK)
 
     def values(self) -> dict[str, Any]:
         """All asked fields that have a value."""
@@ -77,14 +80,14 @@ class Stream:
         value = self.view.value
         moved = {field: value(field) for field in self._live}
         body = head(self.view.contract, self.conidex, now_ms)
-        body.update(moved)
+        body.update((field, one) for field, one in moved.items() if one is not None)
         body["topic"] = self.topic
         return body, moved
 
     @property
-    def key(self) -> tuple[str, tuple[str, ...]]:
+    def key(self) -> tuple[str, tuple[str, ...], str]:
         """Streams with equal keys have equal rate mode frames."""
-        return self.topic, self._live
+        return self.topic, self._live, self.view.account
 
 
 class Quotes:
@@ -133,26 +136,29 @@ class Quotes:
             for stream in self._by_conid.get(conid, ()):
                 stream.dirty = True
 
-    def tick(self, conid: int, cache: dict[Any, str]) -> None:
+    def tick(self, conid: int, cache: Cache) -> None:
         """Send the rate mode frames of a conid."""
         now_ms = self._world.clock.now_ms()
         for stream in self._by_conid.get(conid, ()):
-            text = cache.get(stream.key)
-            if text is None:
+            known = cache.get(stream.key)
+            if known is None:
                 body, moved = stream.tick(now_ms)
-                cache[stream.key] = text = self._world.encode(body)
-                stream.sent.update(moved)
-            else:
-                stream.sent.update((field, stream.view.value(field)) for field in stream.key[1])
-            self._send(text)
+                cache[stream.key] = known = (self._world.encode(body), moved)
+            stream.sent.update(known[1])
+            # For what rate mode leaves out; the pulse tells it when the mode is over.
+            stream.dirty = True
+            self._send(known[0])
 
     def pulse(self, now: float) -> None:
-        """Send what changed, at most twice a second each; let old streams fall silent."""
+        """Send what changed, at most twice a second each; let old streams fall silent.
+
+        In rate mode only `tick` sends, or the rate would not be exact.
+        """
         expiry = self._world.quirks.stream_expiry_s
         for conidex, stream in list(self._streams.items()):
             if now - stream.since > expiry:
                 self.unsubscribe(conidex)
-            elif stream.dirty and now - stream.sent_at >= MIN_INTERVAL_S:
+            elif stream.dirty and not self._world.rate and now - stream.sent_at >= MIN_INTERVAL_S:
                 body = stream.delta(self._world.clock.now_ms())
                 if body is not None:
                     stream.sent_at = now

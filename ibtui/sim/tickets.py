@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ LIMITED = frozenset({"LMT", "STOP_LIMIT", "TRAILLMT", "LOC", "LIT"})
 """Types that need `price`; of the others STP, MIT and TRAIL take a trigger there."""
 COLLAR = Decimal("0.10")
 """A limit further than this through the market is refused."""
+MOST = Decimal(1_000_000_000)
+"""No size or price is larger."""
 _NUMBERS = ("quantity", "price", "auxPrice", "trailingAmt", "cashQty", "fxQty")
 _FLAGS = ("outsideRTH", "isSingleGroup", "useAdaptive", "allOrNone", "deactivated", "isClose")
 
@@ -32,7 +35,9 @@ def check_types(raw: Any) -> dict[str, Any]:
         raise wrong
     for name in _NUMBERS:
         value = raw.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise wrong
     for name in _FLAGS:
         if raw.get(name) is not None and not isinstance(raw[name], bool):
@@ -73,6 +78,8 @@ def parse(world: World, session: Session, path_account: str, raw: Any) -> Order:
     """An order (with id 0) from one ticket. Raises Refusal with the texts of §4.11."""
     raw = check_types(raw)
     contract = contract_of(world, raw)
+    if contract.sec_type == "IND":
+        raise rejected("This instrument cannot be traded.")
     side = str(raw.get("side", "")).upper()
     if side not in ("BUY", "SELL"):
         raise refuse(400, "Invalid Side (must be 'BUY' or 'SELL').")
@@ -114,7 +121,7 @@ def _quantity(world: World, contract: Contract, raw: dict[str, Any]) -> Decimal:
     if quantity is None and cash is not None:
         price = world.market.quote(contract.conid).price
         quantity = cash if raw.get("fxQty") else (cash / price).quantize(Decimal(1), ROUND_DOWN)
-    if quantity is None or quantity <= 0:
+    if quantity is None or not 0 < quantity <= MOST:
         size = plain(quantity or Decimal(0))
         raise refuse(500, f"Order size {size} is not valid. Please enter size greater than 0.")
     return quantity
@@ -135,7 +142,7 @@ def _check_prices(world: World, order: Order) -> None:
     if kind in ("STOP_LIMIT", "TRAILLMT", "LIT") and order.aux_price is None:
         raise bad
     for price in (order.price, order.aux_price):
-        if price is not None and price <= 0:
+        if price is not None and not 0 < price <= MOST:
             raise bad
 
 

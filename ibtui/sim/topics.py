@@ -10,7 +10,7 @@ from ibtui.sim import bars, figures
 from ibtui.sim.orders import Execution, Order
 from ibtui.sim.rows import execution_row, order_row
 from ibtui.sim.seam import Quirks, Session
-from ibtui.sim.streams import DEFAULT_FIELDS, Ladder, Quotes, contract_of
+from ibtui.sim.streams import DEFAULT_FIELDS, Cache, Ladder, Quotes, contract_of
 
 if TYPE_CHECKING:
     from ibtui.sim.world import World
@@ -215,7 +215,7 @@ class Subscriptions:
         """New prices."""
         self._quotes.touch(changed)
 
-    def on_tick(self, conid: int, cache: dict[Any, str]) -> None:
+    def on_tick(self, conid: int, cache: Cache) -> None:
         """Rate mode."""
         self._quotes.tick(conid, cache)
 

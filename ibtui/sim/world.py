@@ -25,6 +25,7 @@ from ibtui.sim.matching import Matcher
 from ibtui.sim.orders import Execution, Order
 from ibtui.sim.rows import execution_row, order_row
 from ibtui.sim.seam import Quirks, SimClock, User
+from ibtui.sim.streams import Cache
 
 STEP_S = 0.2
 """The market moves five times a second."""
@@ -33,6 +34,7 @@ MOVES = 3
 RATE_TICK_S = 0.01
 MAX_ROWS = 10_000
 MAX_RATE = 5_000
+MAX_PRICE = 1_000_000_000
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -58,7 +60,7 @@ class Listener(Protocol):
     def on_prices(self, changed: set[int]) -> None:
         """These conids have new prices."""
 
-    def on_tick(self, conid: int, cache: dict[Any, str]) -> None:
+    def on_tick(self, conid: int, cache: Cache) -> None:
         """Rate mode: send the delta of this conid now; `cache` shares equal frames."""
 
     def on_pulse(self, now: float) -> None:
@@ -291,7 +293,7 @@ class World:
     def _tick(self, conid: int) -> None:
         self.sequence += 1
         followers = self.market.nudge(conid) - {conid}
-        cache: dict[Any, str] = {}
+        cache: Cache = {}
         for listener in list(self.listeners):
             listener.on_tick(conid, cache)
             if followers:
@@ -301,6 +303,11 @@ class World:
         return list(dict.fromkeys(conid for listener in self.listeners for conid in listener.conids()))
 
     # --- the control API --------------------------------------------------------------------
+
+    @property
+    def rate(self) -> int:
+        """Market data frames a second that were ordered; 0: the market's own pace."""
+        return self._rate
 
     def set_rate(self, messages_per_s: int) -> None:
         """Exactly so many `smd` deltas a second over the subscribed conids, at most 5,000.
@@ -320,9 +327,9 @@ class World:
 
         KeyError for an unknown contract, ValueError for a price that is not above zero.
         """
-        value = Decimal(str(price))
-        if not value.is_finite() or value <= 0:
-            raise ValueError("a price must be above zero")
+        value = Decimal(price) if isinstance(price, Decimal) else Decimal(repr(float(price)))
+        if not value.is_finite() or not 0 < value <= MAX_PRICE:
+            raise ValueError("a price must be above zero, and not above a billion")
         self._tell_prices(self.market.put(int(conid), value))
 
     def pause(self, paused: bool) -> None:
@@ -330,8 +337,14 @@ class World:
         self._paused = bool(paused)
 
     def add_order(self, wish: dict[str, Any]) -> dict[str, Any]:
-        """An order from another platform; see `opening.order_from`. Its row as the order list has it."""
-        order = opening.order_from(self, wish)
+        """An order from another platform; see `opening.order_from`. Its row as the order list has it.
+
+        ValueError for what makes no sense.
+        """
+        try:
+            order = opening.order_from(self, wish)
+        except (ArithmeticError, TypeError) as error:
+            raise ValueError("an order's numbers must be numbers") from error
         self.emit_order(order, full=True)
         return order_row(order)
 

@@ -193,5 +193,7 @@ def test_orders_from_elsewhere_are_booked() -> None:
     assert world.book(ACCOUNT).positions[KO].quantity == held + 30
     with pytest.raises(ValueError, match="unknown status"):
         world.add_order({"conid": KO, "status": "Rejected"})
+    with pytest.raises(ValueError, match="numbers"):
+        world.add_order({"conid": KO, "quantity": "many"})
     with pytest.raises(ValueError, match="unknown contract"):
         world.add_order({"conid": 1})
