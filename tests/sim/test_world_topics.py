@@ -305,6 +305,7 @@ async def test_rate_mode_is_exact_with_options_and_position_fields() -> None:
         assert all("7639" not in frame for frame in wire.take("smd"))
         world.set_price(AAPL, 900)
         world.set_rate(0)
+        world.clock.advance(1)
         await asyncio.sleep(0.8)
         assert any("7639" in frame for frame in wire.take("smd"))
         task.cancel()
