@@ -269,38 +269,33 @@ def completion(shell: str) -> Any:
 def main(args: list[str] | None = None) -> int:
     """Run one command; returns the exit status (DESIGN: section 2.2). Never a traceback."""
     words = sys.argv[1:] if args is None else args
-    as_json = "--json" in words
     try:
         result = app.main(words, prog_name="ibtui", standalone_mode=False)
-    except click.ClickException as error:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no traceback reaches a person
+        return told(error, as_json="--json" in words)
+    return result if isinstance(result, int) else 0
+
+
+def told(error: BaseException, *, as_json: bool = False) -> int:
+    """Say on standard error what ended a command; the exit status that goes with it."""
+    if isinstance(error, click.ClickException):
         error.show()
         return 2 if isinstance(error, click.UsageError) else 1
-    except (click.Abort, KeyboardInterrupt):
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return 130
-    except BrokenPipeError:
-        # The reader has gone (`| head`); nothing more can be said to it, at the very end neither.
-        _to_nowhere(sys.stdout)
+    if isinstance(error, BrokenPipeError):
+        # The reader has gone (`| head`); nothing more can be said to it.
+        sys.stderr.close()
         return 0
-    except IbtuiError as error:
+    if isinstance(error, IbtuiError):
         from ibtui.service import output
 
         output.error(error, as_json)
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a person
-        return _unexpected(error)
-    return result if isinstance(result, int) else 0
+    return _unexpected(error)
 
 
-def _to_nowhere(stream: Any) -> None:
-    import os
-
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except (OSError, ValueError):
-        pass  # no real file behind it, so nothing is flushed to one at the end
-
-
-def _unexpected(error: Exception) -> int:
+def _unexpected(error: BaseException) -> int:
     import logging
 
     from ibtui import log, paths

@@ -6,13 +6,27 @@ import gc
 import importlib
 import sys
 from dataclasses import replace
+from types import ModuleType
 from typing import TYPE_CHECKING
 
+from ibtui import config
 from ibtui.config import Profile, Settings
 
 if TYPE_CHECKING:
     from ibtui.service.commands.context import Context
     from ibtui.service.runtime import Runtime
+
+
+def screen(*, demo: bool) -> int:
+    """`ibtui` and `ibtui demo` without any option, on a terminal.
+
+    Raises:
+        UsageError: wrong settings; the screen was not taken.
+    """
+    settings = config.load()
+    if demo:
+        settings = demo_settings(settings, Profile().demo_seed)
+    return _screen(settings, demo=settings.chosen().mode == "demo", with_log=True)
 
 
 def main(context: Context) -> int:
@@ -48,7 +62,7 @@ def _terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _screen(settings: Settings, *, demo: bool) -> int:
+def _screen(settings: Settings, *, demo: bool, with_log: bool = False) -> int:
     # Nothing that is imported or made up to the first frame is garbage: looking for some, several
     # times, would take a tenth of the start. The app sets the collector going again.
     gc.disable()
@@ -59,10 +73,18 @@ def _screen(settings: Settings, *, demo: bool) -> int:
     async def make_runtime() -> Runtime:
         # After the first frame and in a thread: this pulls in the network libraries, and the
         # screen must go on answering meanwhile.
-        local = await asyncio.to_thread(importlib.import_module, "ibtui.service.local")
-        runtime: Runtime = local.LocalRuntime(settings, live=True)
+        local = await asyncio.to_thread(_load, with_log)
+        runtime: Runtime = local.LocalRuntime(settings)
         return runtime
 
     app = IbtuiApp(settings, make_runtime, demo=demo)
     result = app.run(mouse=settings.ui.mouse)
     return result if isinstance(result, int) else (app.return_code or 0)
+
+
+def _load(with_log: bool) -> ModuleType:
+    if with_log:
+        from ibtui import log, paths
+
+        log.set_up(paths.log_dir())
+    return importlib.import_module("ibtui.service.local")
