@@ -42,6 +42,16 @@ async def bring_up(runtime: Runtime, answers: Answers | None, progress: Progress
     return runtime.status
 
 
+async def start(runtime: Runtime, progress: Progress = silent) -> None:
+    """Start the gateway; where a login needs nobody (the demo) go all the way, else look what is there."""
+    answers = runtime.unattended()
+    if answers is not None:
+        await bring_up(runtime, answers, progress)
+    else:
+        await start_gateway(runtime, progress)
+        await refresh(runtime)
+
+
 async def start_gateway(runtime: Runtime, progress: Progress = silent) -> None:
     """Start the gateway, or find the one that runs already."""
     await runtime.start_gateway(progress)

@@ -23,9 +23,14 @@ class Col:
 
     title: str
     key: str
-    right: bool = False
-    money: bool = False
-    """Shown with thousands separators, digits as sent."""
+    form: str = ""
+    """`money` (two digits after the point at least), `price` (digits as sent), `quantity` (no idle
+    zeros), `contract` (without the local symbol in brackets), `number` (as it is); else text."""
+
+    @property
+    def right(self) -> bool:
+        """Numbers end in one line."""
+        return self.form in ("money", "price", "quantity", "number")
 
 
 def safe(text: str) -> str:
@@ -54,14 +59,25 @@ def _encode(value: Any) -> Any:
     return str(value)
 
 
-def pretty(text: str | None) -> str:
-    """A broker's number with thousands separators and no float noise; `—` where there is none."""
+def pretty(text: str | None, form: str = "money") -> str:
+    """A broker's number with thousands separators, in one of the forms of `Col`; `—` where there is none."""
     value = number(text)
     if value is None:
         return "—"
+    if form == "quantity":
+        value = value.normalize()
     exponent = value.as_tuple().exponent
     digits = -exponent if isinstance(exponent, int) and exponent < 0 else 0
-    return f"{value:,.{min(digits, 4)}f}"
+    if form == "money":
+        digits = max(2, min(digits, 4))
+    shown = f"{value:,.{digits}f}"
+    # `-0.00` would say that there is something.
+    return shown.removeprefix("-") if not shown.strip("-0.,") else shown
+
+
+def contract(text: str) -> str:
+    """`AAPL JAN2027 195 C` of `AAPL   JAN2027 195 C [AAPL  270115C00195000 100]`."""
+    return " ".join(text.split("[", 1)[0].split()) or text
 
 
 def table(rows: Iterable[Mapping[str, Any]], cols: Sequence[Col]) -> None:
@@ -82,9 +98,12 @@ def table(rows: Iterable[Mapping[str, Any]], cols: Sequence[Col]) -> None:
 
 
 def _cell(value: Any, col: Col) -> str:
-    if col.money:
-        return pretty(None if value is None else str(value))
-    return "—" if value is None or value == "" else safe(str(value))
+    if value is None or value == "":
+        return "—"
+    if col.form in ("money", "price", "quantity"):
+        return pretty(str(value), col.form)
+    text = safe(str(value))
+    return contract(text) if col.form == "contract" else text
 
 
 def lamp_json(lamp: Lamp) -> dict[str, Any]:
@@ -103,12 +122,16 @@ def status_json(status: Status) -> dict[str, Any]:
     return {"ready": status.ready, **lamps}
 
 
+def lamp_text(name: str, lamp: Lamp) -> None:
+    """`sso        on       11:31:05  demo123`."""
+    since = f"{lamp.since.astimezone():%H:%M:%S}" if lamp.since else ""
+    out(f"{name:<10} {lamp.state:<8} {since:<8}  {safe(lamp.reason)}".rstrip())
+
+
 def status_text(status: Status) -> None:
-    """Three lines, one a lamp, then the first broken link's fix."""
+    """Three lines (lamp, state, since when, what is so), then the first broken link's fix."""
     for name in LAMPS:
-        lamp: Lamp = getattr(status, name)
-        since = f" since {lamp.since.astimezone():%H:%M:%S}" if lamp.since else ""
-        out(f"{name:<10} {lamp.state:<8}{safe(lamp.reason)}{since}")
+        lamp_text(name, getattr(status, name))
     broken = next((name for name in LAMPS if getattr(status, name).state != "on"), None)
     if broken is not None:
         fix = getattr(status, broken).fix

@@ -56,7 +56,7 @@ class Verbs:
 
         status = self._app.status
         if status is None or status.gateway.state not in ("on", "warn"):
-            self.run("starting the gateway", lambda runtime: actions.start_gateway(runtime, self.progress))
+            self.run("starting the gateway", lambda runtime: actions.start(runtime, self.progress))
             return
         self._ask(
             "Stop the gateway?",

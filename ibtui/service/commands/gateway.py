@@ -62,7 +62,7 @@ def _tell(context: Context, runtime: LocalRuntime) -> int:
     if context.as_json:
         output.dump(output.lamp_json(lamp))
     else:
-        output.out(f"gateway    {lamp.state:<8}{output.safe(lamp.reason)}")
+        output.lamp_text("gateway", lamp)
         if lamp.fix and lamp.state != "on":
             output.out(f"→ {output.safe(lamp.fix)}")
     return 0 if lamp.state == "on" else 3

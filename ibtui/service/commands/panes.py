@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from ibtui.core.models import number
 from ibtui.core.store import Store
 from ibtui.service import actions, output
 from ibtui.service.commands.context import Context, run
@@ -45,7 +44,15 @@ def _trades(store: Store) -> list[Any]:
 
 
 def _money(title: str, key: str) -> Col:
-    return Col(title, key, right=True, money=True)
+    return Col(title, key, "money")
+
+
+def _price(title: str, key: str) -> Col:
+    return Col(title, key, "price")
+
+
+def _quantity(title: str, key: str) -> Col:
+    return Col(title, key, "quantity")
 
 
 PANES = {
@@ -60,9 +67,9 @@ PANES = {
         _positions,
         (
             Col("Account", "account"),
-            Col("Symbol", "description"),
-            _money("Position", "position"),
-            _money("Last", "market_price"),
+            Col("Symbol", "description", "contract"),
+            _quantity("Position", "position"),
+            _price("Last", "market_price"),
             _money("Value", "market_value"),
             _money("Daily", "daily_pnl"),
             _money("Unrealized", "unrealized_pnl"),
@@ -75,14 +82,14 @@ PANES = {
         _orders,
         (
             Col("Account", "account"),
-            Col("Order", "order_id", right=True),
+            Col("Order", "order_id", "number"),
             Col("Status", "status"),
             Col("Side", "side"),
-            _money("Qty", "total"),
-            _money("Filled", "filled"),
+            _quantity("Qty", "total"),
+            _quantity("Filled", "filled"),
             Col("Symbol", "ticker"),
             Col("Type", "order_type"),
-            _money("Price", "price"),
+            _price("Price", "price"),
             Col("TIF", "tif"),
         ),
         lambda row: str(row.order_id),
@@ -93,12 +100,12 @@ PANES = {
         (
             Col("Account", "account"),
             Col("Side", "side"),
-            _money("Size", "size"),
+            _quantity("Size", "size"),
             Col("Symbol", "symbol"),
-            _money("Price", "price"),
+            _price("Price", "price"),
             _money("Commission", "commission"),
             Col("Exchange", "exchange"),
-            Col("Order", "order_id", right=True),
+            Col("Order", "order_id", "number"),
         ),
         lambda row: str(row.execution_id),
     ),
@@ -126,12 +133,12 @@ def show(context: Context, name: str, *, watch: bool) -> int:
         async with runtime_for(context.settings) as runtime:
             await actions.need_session(runtime)
             feed = runtime.subscribe()
-            if watch or name == "pnl":
+            if not watch:
+                await runtime.load(name)
+            # P&L stays empty at IBKR until a stream has asked for it (web-api.md §3.10).
+            if watch or (name == "pnl" and not runtime.store.pnl):
                 await runtime.go_live()
-                if name == "pnl":
-                    await runtime.settled("pnl")
-            else:
-                await runtime.load()
+                await runtime.settled(name)
             rows = list(pane.rows(runtime.store))
             print_pane(pane, rows, as_json=context.as_json)
             seen = {pane.key(row): row for row in rows}
@@ -156,16 +163,3 @@ def print_pane(pane: Pane, rows: list[Any], *, as_json: bool, head: bool = True)
         output.table([_words(row) for row in rows], pane.cols)
         if not rows:
             output.say("(none)")
-
-
-def sums(store: Store) -> list[str]:
-    """Net liquidation and P&L lines of the text demo, per account, in its base currency."""
-    lines = []
-    for account in sorted(store.pnl):
-        row = store.pnl[account]
-        if number(row.net_liquidity) is not None:
-            lines.append(
-                f"{account}: net liquidity {output.pretty(row.net_liquidity)},"
-                f" daily P&L {output.pretty(row.daily)}, unrealized P&L {output.pretty(row.unrealized)}"
-            )
-    return lines
