@@ -93,7 +93,7 @@ def test_a_folder_of_the_persons_own_keeps_its_mode(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_file_and_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "file"
+    path = tmp_path / "deep" / "file"
     paths.write_private(path, b"old")
 
     def full(_: int) -> None:
@@ -103,7 +103,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(
     with pytest.raises(OSError, match="No space"):
         paths.write_private(path, b"new")
     assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert [p.name for p in path.parent.iterdir()] == ["file"]
 
 
 def test_folders_lie_where_the_platform_wants_them() -> None:
