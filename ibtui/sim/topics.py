@@ -94,8 +94,8 @@ class Subscriptions:
             self._refuse("sor")
             return
         filters = options.get("filters")
-        self._orders = True
         self._order_filter = set(filters) if filters else None
+        self._orders = True
         for order in reversed(self._world.orders_of(None)):
             if mode == "none" or not self._shown(order):
                 continue

@@ -34,6 +34,7 @@ MOVES = 3
 RATE_TICK_S = 0.01
 MAX_ROWS = 10_000
 MAX_RATE = 5_000
+DAY_MS = 86_400_000
 MAX_PRICE = 1_000_000_000
 
 
@@ -123,8 +124,13 @@ class World:
         return self._books[account]
 
     def orders_of(self, account: str | None) -> list[Order]:
-        """Today's orders of one account or of all, newest first."""
-        return [o for o in reversed(self.orders.values()) if account in (None, o.account)]
+        """The orders of one account or of all, newest first: working ones, and those of the last day."""
+        since = self.clock.now_ms() - DAY_MS
+        return [
+            order
+            for order in reversed(self.orders.values())
+            if account in (None, order.account) and (order.working or order.time_ms >= since)
+        ]
 
     def venue(self, contract: Contract) -> str:
         """Where a fill of this contract happens."""

@@ -197,3 +197,11 @@ def test_orders_from_elsewhere_are_booked() -> None:
         world.add_order({"conid": KO, "quantity": "many"})
     with pytest.raises(ValueError, match="unknown contract"):
         world.add_order({"conid": 1})
+
+
+def test_finished_orders_leave_the_list_after_a_day() -> None:
+    world = make_world()
+    world.clock.advance(86_400)
+    left = world.orders_of(ACCOUNT)
+    assert left
+    assert all(order.working for order in left)
