@@ -15,8 +15,8 @@ HISTORY_AT_ONCE = 5
 
 # (method or *, path below /v1/api, seconds between two calls, calls that may come together)
 # Together: published clients ask twice in a row for what is empty the first time (orders, P&L,
-# trades: web-api.md §1.7), for orders again before they subscribe to them, or tickle thrice
-# while they open a websocket, and IBKR lets them.
+# trades: web-api.md §1.7), for orders again before they subscribe to them, or tickle up to
+# five times while they open a websocket, and IBKR lets them.
 _TABLE: tuple[tuple[str, re.Pattern[str], float, int], ...] = tuple(
     (method, re.compile(path), seconds, together)
     for method, path, seconds, together in (
@@ -29,7 +29,7 @@ _TABLE: tuple[tuple[str, re.Pattern[str], float, int], ...] = tuple(
         ("POST", r"/pa/(performance|summary|transactions)", 900.0, 1),
         ("GET", r"/portfolio/(accounts|subaccounts)", 5.0, 2),
         ("GET", r"/sso/validate", 60.0, 1),
-        ("*", r"/tickle", 1.0, 3),
+        ("*", r"/tickle", 1.0, 5),
     )
 )
 
