@@ -351,6 +351,10 @@ class Live(Topics):
     async def _wish_nothing(self) -> None:
         self.start()
 
+    async def ready(self) -> None:
+        if not self._was_out:
+            await self.open()
+
     async def _wish(self, frame: str) -> None:
         self.start()
         if self._ready.is_set():

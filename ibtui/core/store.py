@@ -35,6 +35,8 @@ from ibtui.core.models import (
 from ibtui.core.wire import decode as wire
 
 Changes = list[Change]
+_NEWS_S = 60.0
+"""Before the first snapshot a fill counts as news when it is no older."""
 _ROUTES = 200
 """Sets of fields remembered for each contract."""
 
@@ -227,7 +229,6 @@ class Store:
     def replace_orders(self, orders: Iterable[Order], asked_at: float | None = None) -> Changes:
         """The day's orders (§4.1). `asked_at` is the `Clock.monotonic()` at which they were asked for:
         orders the stream has spoken of since then are left as the stream says."""
-        self._snapshot("order")
         self.unknown_orders.clear()
         fresh = {order.order_id: order for order in orders}
         if asked_at is not None:
@@ -242,6 +243,7 @@ class Store:
             changes.append(Change("order", "*"))
         for order_id, order in fresh.items():
             changes += self._put_order(self._orders.get(order_id), order)
+        self._snapshot("order")
         return changes
 
     def _put_order(self, old: Order | None, new: Order) -> Changes:
@@ -249,7 +251,10 @@ class Store:
             return []
         self._orders[new.order_id] = new
         fields = merge.changed(old, new)
-        rejected = merge.is_rejection(new) and (old is None or not merge.is_rejection(old))
+        if old is None:
+            rejected = merge.is_rejection(new) and "order" in self.loaded
+        else:
+            rejected = merge.is_rejection(new) and not merge.is_rejection(old)
         return [Change("order", str(new.order_id), fields, keep=rejected)]
 
     def _order_rows(self, rows: Iterable[Mapping[str, Any]]) -> Changes:
@@ -273,10 +278,13 @@ class Store:
 
     def replace_executions(self, executions: Iterable[Execution]) -> Changes:
         """Executions of REST (§4.3); they are added, for none ever goes away."""
+        changes = self._add_executions(executions)
         self._snapshot("execution")
-        return self._add_executions(executions)
+        return changes
 
     def _add_executions(self, executions: Iterable[Execution]) -> Changes:
+        # The morning's fills are no news to somebody who starts at noon.
+        recent = (self._clock.now().timestamp() - _NEWS_S) * 1000
         changes: Changes = []
         for found in executions:
             old = self._executions.get(found.execution_id)
@@ -286,7 +294,8 @@ class Store:
             self._executions[found.execution_id] = new
             # Each fill is told once and never merged away; its commission comes as a plain change.
             fields = merge.changed(old, new)
-            changes.append(Change("execution", found.execution_id, fields, keep=old is None))
+            keep = old is None and ("execution" in self.loaded or found.time_ms >= recent)
+            changes.append(Change("execution", found.execution_id, fields, keep=keep))
         if changes:
             self._touch("execution")
         return changes

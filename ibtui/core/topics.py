@@ -30,8 +30,9 @@ class Messages(AsyncIterator[Message]):
     """The messages a predicate lets through, as an async iterator and async context manager.
 
     Bounded: when its reader is too slow the oldest messages go, and `dropped` counts them.
-    The subscription begins with the first message asked for (or on entering) and ends with
-    `aclose` (or on leaving). Iteration ends when the socket is closed for good.
+    The subscription begins with the first message asked for (or on entering), which raises if
+    the socket cannot be opened, and ends with `aclose` (or on leaving). A socket that breaks
+    later comes back by itself; iteration ends when it is closed for good.
     """
 
     def __init__(self, owner: Topics, subscription: Subscription, predicate: Predicate, limit: int) -> None:
@@ -72,7 +73,12 @@ class Messages(AsyncIterator[Message]):
         if not self._begun and not self._done:
             self._begun = True
             self._owner.listen(self)
-            await self._owner.add(self._subscription)
+            try:
+                await self._owner.add(self._subscription)
+                await self._owner.ready()
+            except BaseException:
+                await self.aclose()
+                raise
 
     async def aclose(self) -> None:
         """End the subscription, unless others share it."""
@@ -136,6 +142,9 @@ class Topics:
 
     async def _wish_nothing(self) -> None:
         """Hook: a reader that subscribes nothing still wants the socket open."""
+
+    async def ready(self) -> None:
+        """Hook: a reader begins; whether the socket can be opened at all is told to it."""
 
     async def remove(self, subscription: Subscription) -> None:
         """Let a subscription go; ended when nobody holds it any more."""

@@ -209,3 +209,25 @@ async def test_many_positions_are_read_page_by_page(live_sim: Any) -> None:
         assert len(client.store.positions) == 250
         await client.watch()
         await until(lambda: client._watcher is not None and len(client._watcher._lines) == 100, 30)
+
+
+@pytest.mark.parametrize("mode", ["none", "identity", "refuse"])
+async def test_orders_are_known_whatever_the_stream_begins_with(
+    start_sim: Any, tmp_path: Path, mode: str
+) -> None:
+    scenario = tmp_path / "scenario.toml"
+    scenario.write_text(f'[quirks]\nsor_snapshot = "{mode}"\nbinary_frames = false\ntic_replies = 1\n')
+    sim = start_sim("--logged-in", "demo123", "--scenario", str(scenario))
+    events: list[Event] = []
+    async with asyncio.timeout(60), IbkrClient(sim.url, read_only=False) as client:
+        client.listeners.append(events.append)
+        await client.init()
+        await client.watch()
+        if mode == "refuse":
+            await until(lambda: any("unable to subscribe" in event.text for event in events))
+        await client.load("orders")
+        assert client.store.orders
+        assert all(order.status for order in client.store.orders.values())
+        if mode == "none":
+            order_id = await place(client)
+            await until(lambda: order_id in client.store.orders)

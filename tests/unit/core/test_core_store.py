@@ -102,6 +102,14 @@ def test_rejection_is_kept() -> None:
     assert not change.keep
 
 
+def test_rejections_of_the_first_snapshot_are_no_news() -> None:
+    store = Store(FakeClock())
+    refused = Order(order_id=1, status="Inactive", reason="no margin")
+    assert [change.keep for change in store.replace_orders([refused])] == [False]
+    other = Order(order_id=2, status="Inactive", reason="no margin")
+    assert [change.keep for change in store.replace_orders([refused, other])] == [True]
+
+
 def test_an_older_snapshot_does_not_undo_the_stream() -> None:
     clock = FakeClock()
     store = Store(clock)
@@ -123,8 +131,21 @@ def test_replacing_orders_tells_what_differs() -> None:
     assert "order" in store.loaded
 
 
+def test_old_executions_of_a_first_snapshot_are_no_news() -> None:
+    store = Store(FakeClock())
+    now_ms = int(FakeClock().now().timestamp() * 1000)
+    rows = [
+        {**EXECUTION, "trade_time_r": now_ms - 3_600_000},
+        {**EXECUTION, "execution_id": "n", "trade_time_r": now_ms},
+    ]
+    assert [change.keep for change in store.replace_executions(orders.read_executions(rows))] == [False, True]
+    (change,) = tell(store, "str", args=[{**rows[0], "execution_id": "late"}])
+    assert change.keep
+
+
 def test_executions_come_twice() -> None:
     store = Store(FakeClock())
+    store.replace_executions([])
     (change,) = tell(store, "str", args=[EXECUTION])
     assert change.keep and change.kind == "execution"
     (change,) = tell(store, "str", args=[{**EXECUTION, "commission": "1.0", "new": 1}])
@@ -136,6 +157,7 @@ def test_executions_come_twice() -> None:
 
 def test_reconcile_counts_what_was_missed() -> None:
     store = Store(FakeClock())
+    store.replace_executions([])
     sor(store, {**FULL, "status": "Submitted"})
     done = orders.read_orders([{**FULL, "status": "Filled"}])
     fills = orders.read_executions([EXECUTION, {**EXECUTION, "execution_id": "e.02"}])

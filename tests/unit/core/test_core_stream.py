@@ -335,6 +335,9 @@ async def test_no_session_yet(server: Socket) -> None:
     stream = stream_to(server, session=refuse)
     with pytest.raises(NotLoggedIn):
         await stream.open()
+    with pytest.raises(NotLoggedIn):
+        await anext(stream.pnl())
+    assert stream.wanted() == []
     await stream.close()
     assert not server.sockets
 
