@@ -105,7 +105,10 @@ class Store:
         """Kind -> `Clock.monotonic()` of its last news."""
         self.loaded: frozenset[str] = frozenset()
         """Kinds whose snapshot is in (an empty one counts)."""
-        self._appliers: dict[type, Callable[[Any], Changes]] = {
+        self._appliers = self._make_appliers()
+
+    def _make_appliers(self) -> dict[type, Callable[[Any], Changes]]:
+        return {
             wire.MarketData: self._market,
             wire.OrderRows: lambda event: self._order_rows(event.rows),
             wire.ExecutionRows: lambda event: self._add_executions(orders_.read_executions(event.rows)),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ibtui import IbkrClient
+from ibtui.core import watch
 from ibtui.core.endpoints import orders
 from ibtui.core.models import Event, Placed, Question
 from ibtui.core.trust import Trust, fetch_fingerprint
@@ -185,6 +186,60 @@ async def test_competing(live_sim: Any) -> None:
         with pytest.raises(Competing):
             await client.init(compete=False)
         assert (await client.init()).ready
+
+
+async def test_a_session_taken_and_taken_back_while_watching(live_sim: Any) -> None:
+    events: list[Event] = []
+
+    def told(text: str) -> bool:
+        return any(text in event.text for event in events)
+
+    async with asyncio.timeout(80), IbkrClient(live_sim.url) as client:
+        client.listeners.append(events.append)
+        await client.init()
+        await client.load("positions", "orders")
+        await client.watch(tickle_every=1.0)
+        await until(lambda: client.store.auth.ready)
+        await control(live_sim, "session", {"action": "compete"})
+        await until(lambda: told("another program takes"))
+        await until(lambda: told("the brokerage session ended"))
+        assert not client.store.auth.authenticated
+        await client.init()
+        await until(lambda: told("caught up"), 40)
+        await until(lambda: client.store.auth.ready)
+        await client.unwatch()
+        assert client._watcher is None and not client._streams
+
+
+async def test_the_nightly_reset_opens_a_new_socket(live_sim: Any) -> None:
+    events: list[Event] = []
+    async with asyncio.timeout(60), IbkrClient(live_sim.url) as client:
+        client.listeners.append(events.append)
+        await client.init()
+        await client.watch(tickle_every=0.5)
+        await client.load("positions")
+        before = client.session
+        await control(live_sim, "session", {"action": "reset"})
+        await until(
+            lambda: [event.level for event in events if event.source in ("stream", "session")].count("warn")
+        )
+        assert before not in repr(events)
+
+
+async def test_orders_are_read_anew_while_they_work(live_sim: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "RECONCILE_S", 1.0)
+
+    def reads(entries: list[dict[str, Any]]) -> int:
+        return sum(str(entry.get("path", "")).endswith("/iserver/account/orders") for entry in entries)
+
+    async with asyncio.timeout(60), IbkrClient(live_sim.url, read_only=False) as client:
+        await client.init()
+        await client.load("orders")
+        await place(client)
+        await client.watch()
+        before = reads(await asyncio.to_thread(live_sim.journal))
+        await asyncio.sleep(7)
+        assert reads(await asyncio.to_thread(live_sim.journal)) > before
 
 
 async def test_faults_have_their_own_errors(live_sim: Any) -> None:
