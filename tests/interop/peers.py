@@ -46,7 +46,7 @@ class Peers:
             pytest.skip(f"{name}: no {tool} on this machine")
         if not (folder / ".complete").is_file():
             text = f"{name} is not fetched: make peers"
-            pytest.fail(text) if os.environ.get("CI") == "true" else pytest.skip(text)
+            pytest.fail(text, pytrace=False) if os.environ.get("CI") == "true" else pytest.skip(text)
 
 
 def run(argv: list[str], env: Mapping[str, str], timeout: float) -> dict[str, Any]:
