@@ -15,7 +15,7 @@ from typing import Any
 
 from ibtui.clock import Clock, SystemClock, Tasks
 from ibtui.core import session as sessions
-from ibtui.core.endpoints import session
+from ibtui.core.endpoints import accounts, session
 from ibtui.core.endpoints.common import Call
 from ibtui.core.feed import Hub
 from ibtui.core.load import PARTS, Loader
@@ -26,7 +26,7 @@ from ibtui.core.store import Store
 from ibtui.core.stream import Stream
 from ibtui.core.trust import Trust
 from ibtui.core.watch import Watcher
-from ibtui.errors import IbtuiError, NotLoggedIn, UsageError
+from ibtui.errors import IbtuiError, NotLoggedIn, Rejected, UsageError
 from ibtui.log import redact
 from ibtui.secret import Secret
 
@@ -290,6 +290,20 @@ class IbkrClient:
         """End the brokerage session and the login (web-api.md §2.6); raises as `request`."""
         await self.call(session.logout())
         self.token.forget()
+
+    async def select(self, account: str) -> None:
+        """Make `account` the one that orders and trades are read of (web-api.md §3.2).
+
+        Raises:
+            Rejected: there is no such account. Further as `request`.
+        """
+        try:
+            await self.call(accounts.select(account))
+        except Rejected as error:
+            # One build answers so, with status 500, where others say `success`.
+            if "already set" not in error.what.lower():
+                raise
+        self.hub.publish(self.store.select(account))
 
     async def close(self) -> None:
         """Close sockets and connections; the session itself lives on at the gateway."""

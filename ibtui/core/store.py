@@ -217,7 +217,18 @@ class Store:
         self._holders.clear()
         for key, found in self._positions.items():
             self._holders.setdefault(found.conid, []).append(key)
+        for key in fresh.keys() - old.keys():
+            self._tell_position(key)
         return changes
+
+    def _tell_position(self, key: str) -> None:
+        """A position that is new here learns what the stream has told of its contract already."""
+        conid = self._positions[key].conid
+        quote = self._quotes.get(conid)
+        if quote is not None:
+            route = merge.route(conid, quote.fields, self._holders[conid])
+            told = {name: quote.fields[number] for number, name in route.told if quote.fields[number]}
+            self._positions[key] = structs.replace(self._positions[key], **told)
 
     def merge_quotes(self, quotes: Iterable[Quote]) -> Changes:
         """Quotes of a REST snapshot (§5.8)."""

@@ -127,6 +127,8 @@ class Watcher:
             self._store.new_socket()
             if state.state == "closed":
                 self._tell("stream", f"closed: {state.reason}", "warn")
+            elif state.reason:
+                self._tell("stream", f"given up: {state.reason}", "error")
 
     def on_gap(self) -> None:
         """The socket is back: find out what it had missed."""

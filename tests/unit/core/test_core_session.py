@@ -158,6 +158,21 @@ async def test_session_is_settable_and_renewed(gateway: Gateway) -> None:
         assert client.session == ""
 
 
+async def test_select(gateway: Gateway) -> None:
+    route = "POST /iserver/account"
+    async with scripted(gateway) as client:
+        gateway.on(route, {"set": True, "acctId": "DU2"})
+        await client.select("DU2")
+        assert client.store.selected == "DU2" and gateway.bodies[-1] == b'{"acctId":"DU2"}'
+        gateway.on(route, {"error": "Account already set"}, status=500)
+        await client.select("DU3")
+        assert client.store.selected == "DU3"
+        gateway.on(route, {"error": "Invalid account ID"}, status=500)
+        with pytest.raises(Rejected):
+            await client.select("DU4")
+        assert client.store.selected == "DU3"
+
+
 def test_token_tells_of_changes_only() -> None:
     token, heard = Token(), []
     listener = lambda: heard.append(1)  # noqa: E731

@@ -205,6 +205,14 @@ def test_market_data_without_position_or_content() -> None:
     assert len(tell(store, "smd+1", conid=1, **{"31": "1"})) == 2
 
 
+def test_a_new_position_learns_what_the_stream_has_told_already() -> None:
+    store = Store(FakeClock())
+    tell(store, "smd+265598", conid=265598, **{"31": "2.5", "73": "", "78": "-1"})
+    store.replace_positions("DU1", portfolio.read_positions([position(mktValue="10")]))
+    found = store.positions["DU1:265598"]
+    assert (found.daily_pnl, found.market_price, found.market_value) == ("-1", "2.5", "10")
+
+
 def test_replacing_positions_keeps_what_only_the_stream_tells() -> None:
     store = with_positions()
     tell(store, "smd+265598", conid=265598, **{"31": "2.5", "73": "25", "78": "-1"})
