@@ -14,10 +14,23 @@ from typing import Any, TypeVar
 
 import click
 
-from ibtui.errors import IbtuiError, UsageError
+from ibtui.errors import IbtuiError, ReaderGone, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path, dir_okay=False)
+
+
+class _Method(click.ParamType):  # type: ignore[type-arg]
+    name = "method"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value).upper() not in _VERBS:
+            self.fail(f"{value!r} is not one of {', '.join(_VERBS)}.", param, ctx)
+        return str(value).upper()
+
+
+_VERBS = ("GET", "POST", "PUT", "DELETE")
+_METHOD = _Method()
 
 
 def common(command: F) -> F:
@@ -189,7 +202,7 @@ _pane("pnl", "P&L by account.")
 
 @app.command()
 @common
-@click.argument("method", type=click.Choice(["GET", "POST", "PUT", "DELETE"], case_sensitive=False))
+@click.argument("method", metavar="METHOD", type=_METHOD)
 @click.argument("path")
 @click.option("--param", "params", multiple=True, metavar="K=V", help="Query parameter, repeatable.")
 @click.option("--data", metavar="JSON", help="Body; - reads standard input.")
@@ -283,9 +296,9 @@ def told(error: BaseException, *, as_json: bool = False) -> int:
         return 2 if isinstance(error, click.UsageError) else 1
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return 130
-    if isinstance(error, BrokenPipeError):
-        # The reader has gone (`| head`); nothing more can be said to it.
-        sys.stderr.close()
+    if isinstance(error, (ReaderGone, BrokenPipeError)):
+        # Nothing more can be said to it, at the very end neither.
+        _to_nowhere(sys.stdout)
         return 0
     if isinstance(error, IbtuiError):
         from ibtui.service import output
@@ -293,6 +306,15 @@ def told(error: BaseException, *, as_json: bool = False) -> int:
         output.error(error, as_json)
         return error.exit_code
     return _unexpected(error)
+
+
+def _to_nowhere(stream: Any) -> None:
+    import os
+
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except (OSError, ValueError):
+        pass  # no real file behind it, so nothing is flushed to one at the end
 
 
 def _unexpected(error: BaseException) -> int:

@@ -151,3 +151,7 @@ class UnknownReply(IbtuiError):
     def __init__(self, what: str, fix: str = "", status: int = 0) -> None:
         super().__init__(what, fix)
         self.status = status
+
+
+class ReaderGone(Exception):
+    """Whoever read our standard output has gone (`| head`); no failure, there is nothing more to say."""

@@ -18,7 +18,7 @@ from ibtui.config import Profile, Settings
 from ibtui.core import drive
 from ibtui.core.client import IbkrClient
 from ibtui.core.feed import Feed, Hub
-from ibtui.core.models import AuthStatus, Event, Lamp, Status
+from ibtui.core.models import AuthStatus, Event, Lamp, Status, Tickle
 from ibtui.core.store import Store
 from ibtui.core.topics import Subscription
 from ibtui.core.wire.frames import opposite
@@ -27,6 +27,7 @@ from ibtui.errors import (
     GatewayDown,
     IbtuiError,
     NotLoggedIn,
+    Pacing,
     Unreachable,
     UsageError,
 )
@@ -229,7 +230,7 @@ class LocalRuntime:
             return found, None
         old = self.status
         try:
-            tickle = await (await self._connect()).tickle()
+            tickle = await self._tickle()
         except NotLoggedIn as error:
             found["sso"] = sso_lamp(error, LOG_IN, old.sso)
         except GatewayDown as error:
@@ -244,6 +245,15 @@ class LocalRuntime:
             found["sso"] = after_login(tickle, self._user, old.sso, now)
             found["brokerage"] = brokerage_lamp(tickle.status, old.brokerage, now)
         return found, None
+
+    async def _tickle(self) -> Tickle:
+        client = await self._connect()
+        try:
+            return await client.tickle()
+        except Pacing:
+            # Once a second is allowed (web-api.md §1.6), and another command may have just asked;
+            # the client's own limiter makes the second try wait.
+            return await client.tickle()
 
     def _read_auth(self, found: AuthStatus) -> None:
         self._board.set(brokerage=brokerage_lamp(found, self.status.brokerage, self.clock.now()))

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ibtui.core.models import Lamp, Status, number
-from ibtui.errors import IbtuiError
+from ibtui.errors import IbtuiError, ReaderGone
 
 LAMPS = ("gateway", "sso", "brokerage")
 
@@ -39,13 +39,22 @@ def safe(text: str) -> str:
 
 
 def out(text: str = "") -> None:
-    """A line of data."""
-    print(text, flush=True)
+    """A line of data; raises ReaderGone."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # click would make status 1 of it.
+        raise ReaderGone from None
 
 
 def say(text: str) -> None:
     """A line of narration."""
     print(safe(text), file=sys.stderr, flush=True)
+
+
+def prompt(text: str) -> None:
+    """A question; the answer is typed behind it."""
+    print(safe(text), end="", file=sys.stderr, flush=True)
 
 
 def dump(value: Any) -> None:
@@ -80,10 +89,16 @@ def contract(text: str) -> str:
     return " ".join(text.split("[", 1)[0].split()) or text
 
 
-def table(rows: Iterable[Mapping[str, Any]], cols: Sequence[Col]) -> None:
-    """Print rows as aligned text with a header."""
+def table(
+    rows: Iterable[Mapping[str, Any]], cols: Sequence[Col], under: Sequence[int] | None = None
+) -> list[int]:
+    """Print rows as aligned text with a header; returns the widths of the columns.
+
+    `under`: widths of a table that stands above already; then there is no header.
+    """
     lines = [[_cell(row.get(col.key), col) for col in cols] for row in rows]
-    widths = [max([len(col.title), *(len(line[i]) for line in lines)]) for i, col in enumerate(cols)]
+    least = under or [len(col.title) for col in cols]
+    widths = [max([least[i], *(len(line[i]) for line in lines)]) for i, col in enumerate(cols)]
 
     def line(cells: Sequence[str]) -> str:
         done = [
@@ -92,9 +107,11 @@ def table(rows: Iterable[Mapping[str, Any]], cols: Sequence[Col]) -> None:
         ]
         return "  ".join(done).rstrip()
 
-    out(line([col.title for col in cols]))
+    if under is None:
+        out(line([col.title for col in cols]))
     for cells in lines:
         out(line(cells))
+    return widths
 
 
 def _cell(value: Any, col: Col) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
+import os
 import sys
+import termios
 
 from ibtui.auth.effects import Answer, Cancel, Challenge, Credentials, Note
 from ibtui.auth.factor import plain_name
@@ -31,10 +32,9 @@ class TtyAnswers:
                 "A password is needed and standard input is no terminal.",
                 "Pipe it in: … | ibtui login --user NAME --password-stdin",
             )
-        # A thread, because the prompt blocks and the loop must not.
         if not name:
-            name = (await asyncio.to_thread(_line, "User name: ")).strip()
-        password = await asyncio.to_thread(getpass.getpass, f"Password of {name}: ")
+            name = (await line("User name: ")).strip()
+        password = await line(f"Password of {name}: ", echo=False) if name else ""
         if not name or not password:
             raise PersonNeeded("User name and password are needed.", "Run ibtui login again.")
         return Credentials(name, Secret(password))
@@ -51,6 +51,40 @@ class TtyAnswers:
             output.say(f"{note.step.value}: {note.text}")
 
 
-def _line(prompt: str) -> str:
-    print(prompt, end="", file=sys.stderr, flush=True)  # noqa: T201 - a prompt, not data
-    return sys.stdin.readline()
+async def line(prompt: str, *, echo: bool = True) -> str:
+    """One line typed at standard input, which is a terminal; empty at its end.
+
+    Read by the event loop and not in a thread, so that Ctrl+C and signals end it at once;
+    the terminal is left as it was found.
+    """
+    output.prompt(prompt)
+    fd = sys.stdin.fileno()
+    loop = asyncio.get_running_loop()
+    typed: asyncio.Future[bytes] = loop.create_future()
+    before = termios.tcgetattr(fd)
+    mute = [*before]
+    mute[3] &= ~termios.ECHO
+
+    def read() -> None:
+        loop.remove_reader(fd)
+        if not typed.done():
+            typed.set_result(_read(fd))
+
+    try:
+        if not echo:
+            termios.tcsetattr(fd, termios.TCSAFLUSH, mute)
+        loop.add_reader(fd, read)
+        found = await typed
+    finally:
+        loop.remove_reader(fd)
+        if not echo:
+            termios.tcsetattr(fd, termios.TCSAFLUSH, before)
+            output.say("")
+    return found.decode(sys.stdin.encoding or "utf-8", "replace").rstrip("\r\n")
+
+
+def _read(fd: int) -> bytes:
+    try:
+        return os.read(fd, 4096)
+    except OSError:
+        return b""  # the terminal has gone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,9 +138,10 @@ def show(context: Context, name: str, *, watch: bool) -> int:
             # P&L stays empty at IBKR until a stream has asked for it (web-api.md §3.10).
             if watch or (name == "pnl" and not runtime.store.pnl):
                 await runtime.go_live()
-                await runtime.settled(name)
+            if name == "pnl":
+                await runtime.settled("pnl")
             rows = list(pane.rows(runtime.store))
-            print_pane(pane, rows, as_json=context.as_json)
+            widths = print_pane(pane, rows, as_json=context.as_json)
             seen = {pane.key(row): row for row in rows}
             while watch:
                 await feed.wait()
@@ -148,18 +149,21 @@ def show(context: Context, name: str, *, watch: bool) -> int:
                 if any(change.kind in pane.kinds for change in feed.drain()):
                     changed = [row for row in pane.rows(runtime.store) if seen.get(pane.key(row)) != row]
                     seen.update((pane.key(row), row) for row in changed)
-                    print_pane(pane, changed, as_json=context.as_json, head=False)
+                    if changed:
+                        widths = print_pane(pane, changed, as_json=context.as_json, under=widths)
 
     run(work())
     return 0
 
 
-def print_pane(pane: Pane, rows: list[Any], *, as_json: bool, head: bool = True) -> None:
-    """Rows as a table, or one JSON array."""
+def print_pane(
+    pane: Pane, rows: list[Any], *, as_json: bool, under: Sequence[int] | None = None
+) -> Sequence[int]:
+    """Rows as a table, or one JSON array; `under` and the result as of `output.table`."""
     if as_json:
-        if head or rows:
-            output.dump([_words(row) for row in rows])
-    elif rows or head:
-        output.table([_words(row) for row in rows], pane.cols)
-        if not rows:
-            output.say("(none)")
+        output.dump([_words(row) for row in rows])
+        return []
+    widths = output.table([_words(row) for row in rows], pane.cols, under)
+    if not rows:
+        output.say("(none)")
+    return widths
