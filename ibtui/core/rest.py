@@ -93,7 +93,7 @@ class Rest:
             proxy=self._proxy or None,
             follow_redirects=False,
             timeout=httpx.Timeout(self.timeout, connect=min(CONNECT_S, self.timeout)),
-            limits=httpx.Limits(max_connections=20, max_keepalive_connections=5, keepalive_expiry=30),
+            limits=httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30),
             headers={"User-Agent": USER_AGENT, "Accept": "application/json, */*"},
             cookies=jar,
         )
