@@ -20,11 +20,13 @@ from ibtui.config import Profile, Settings
 from ibtui.ui import ending, keymap
 from ibtui.ui.history import PnlHistory
 from ibtui.ui.messages import Changed, PnlChanged, StatusChanged
-from ibtui.ui.screens.session import SessionScreen
+from ibtui.ui.screens.places import PLACES
 from ibtui.ui.themed import ThemedApp
 from ibtui.ui.verbs import Busy, Verbs, as_problem
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from ibtui.core.models import Status
     from ibtui.core.store import Store
     from ibtui.errors import IbtuiError
@@ -35,24 +37,6 @@ BREATH_S = 0.1
 """Between the first frame and everything else, so that the frame really is out before."""
 CLOSE_S = 10.0
 """How long leaving may take before what is left is abandoned."""
-
-
-def _positions() -> Screen[None]:
-    from ibtui.ui.screens.positions import PositionsScreen
-
-    return PositionsScreen()
-
-
-def _orders() -> Screen[None]:
-    from ibtui.ui.screens.orders import OrdersScreen
-
-    return OrdersScreen()
-
-
-def _account() -> Screen[None]:
-    from ibtui.ui.screens.account import AccountScreen
-
-    return AccountScreen()
 
 
 class IbtuiApp(ThemedApp):
@@ -68,11 +52,7 @@ class IbtuiApp(ThemedApp):
     TITLE = "ibtui"
     CSS_PATH = Path(__file__).parent / "tcss" / "ibtui.tcss"
     ENABLE_COMMAND_PALETTE = True
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
-        "positions": _positions,
-        "orders": _orders,
-        "account": _account,
-    }
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = dict(PLACES)
     DEFAULT_MODE = "session"
     BINDINGS: ClassVar[list[BindingType]] = [*keymap.bindings("")]
 
@@ -181,6 +161,15 @@ class IbtuiApp(ThemedApp):
         sheets a second time for it and throw away its first frame.
         """
         return SessionScreen()
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's own choice, except that its terminal driver is replaced by ours."""
+        found = super().get_driver_class()
+        if found.__name__ != "LinuxDriver":
+            return found
+        from ibtui.ui.driver import TerminalDriver
+
+        return TerminalDriver
 
     def on_mount(self) -> None:
         """Everything that is not needed for the first frame waits for it."""

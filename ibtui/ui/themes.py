@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from textual.color import ColorParseError
 from textual.theme import Theme
 
 DEFAULT = "ibtui-dark"
@@ -20,7 +21,10 @@ OURS = ("ibtui-dark", "ibtui-light", "ibtui-contrast", "ibtui-blue")
 
 def variables(theme: Theme) -> dict[str, str]:
     """Our own variables for a theme that lacks them: gains like success, losses like errors."""
-    return {"pnl-up": theme.success or theme.primary, "pnl-down": theme.error or theme.primary}
+    if "pnl-up" in theme.variables and "pnl-down" in theme.variables:
+        return {}
+    colours = theme.to_color_system().generate()
+    return {"pnl-up": colours["text-success"], "pnl-down": colours["text-error"]}
 
 
 def folders(config_dir: Path) -> list[Path]:
@@ -44,7 +48,7 @@ def load(file: Path) -> Theme:
             raise ValueError(f"unknown key {min(unknown)!r}")
         theme = Theme(**_checked(table))
         theme.to_color_system().generate()
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, ColorParseError) as error:
         raise ValueError(f"Theme file {file}: {str(error) or type(error).__name__}") from None
     return theme
 

@@ -49,9 +49,10 @@ class Verbs:
         if found.why_not:
             self._app.notify(found.why_not, markup=False)
             return
-        getattr(self, f"_do_{verb}")()
+        getattr(self, f"do_{verb}")()
 
-    def _do_start(self) -> None:
+    def do_start(self) -> None:
+        """Start the gateway, or ask and stop it."""
         from ibtui.service import actions
 
         status = self._app.status
@@ -64,7 +65,8 @@ class Verbs:
             lambda: self.run("stopping the gateway", actions.stop_gateway),
         )
 
-    def _do_login(self) -> None:
+    def do_login(self) -> None:
+        """Log in without asking where nobody need be asked, else open the wizard."""
         runtime = self._app.runtime
         answers = runtime.unattended() if runtime is not None else None
         if answers is None:
@@ -74,7 +76,8 @@ class Verbs:
 
         self.run("logging in", lambda runtime: actions.bring_up(runtime, answers, self.progress))
 
-    def _do_logout(self) -> None:
+    def do_logout(self) -> None:
+        """Ask and log out."""
         from ibtui.service import actions
 
         self._ask(
@@ -83,12 +86,14 @@ class Verbs:
             lambda: self.run("logging out", actions.logout),
         )
 
-    def _do_takeover(self) -> None:
+    def do_takeover(self) -> None:
+        """Take the brokerage session from whatever program holds it."""
         from ibtui.service import actions
 
         self.run("taking the brokerage session over", actions.take_over)
 
-    def _do_refresh(self) -> None:
+    def do_refresh(self) -> None:
+        """Look at everything anew; from the wizard it replaces the login that waits there."""
         from ibtui.service import actions
 
         self.run("looking anew", actions.refresh)

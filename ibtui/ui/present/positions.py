@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ibtui.core.models import LedgerRow, Pnl, Position, Quote, SummaryRow
 
 COLUMNS = (
-    Column("symbol", "Symbol", 20),
+    Column("symbol", "Symbol", 18),
     Column("position", "Position", 8, "right"),
     Column("last", "Last", 9, "right"),
     Column("daily", "Daily P&L", 11, "right"),

@@ -178,7 +178,7 @@ class LoginScreen(Pane):
         """Enter on a page without fields: try again, or look again after a login by browser."""
         if self._asked is not None:
             self.action_leave()
-            self.ibtui.call_later(self.ibtui.action_verb, "refresh")
+            self.ibtui.verbs.do_refresh()
         elif self._failure is not None and self._failure.again:
             self._start()
 

@@ -1,0 +1,36 @@
+"""The screens by mode. Only the first one is imported at once; the others on the first visit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.screen import Screen
+
+from ibtui.ui.screens.session import SessionScreen
+
+
+def _positions() -> Screen[None]:
+    from ibtui.ui.screens.positions import PositionsScreen
+
+    return PositionsScreen()
+
+
+def _orders() -> Screen[None]:
+    from ibtui.ui.screens.orders import OrdersScreen
+
+    return OrdersScreen()
+
+
+def _account() -> Screen[None]:
+    from ibtui.ui.screens.account import AccountScreen
+
+    return AccountScreen()
+
+
+PLACES: dict[str, Callable[[], Screen[None]]] = {
+    "session": SessionScreen,
+    "positions": _positions,
+    "orders": _orders,
+    "account": _account,
+}
+"""In the order of their digits, as in `keymap.SCREENS`."""
