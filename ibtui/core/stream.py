@@ -13,6 +13,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.frames import Frame, Opcode
+from websockets.protocol import State
 
 import ibtui
 from ibtui.clock import Clock
@@ -36,6 +37,11 @@ _silent = logging.getLogger("ibtui.socket.library")
 # The library writes the upgrade request, cookie and all, at DEBUG.
 _silent.setLevel(logging.CRITICAL)
 _TEXT, _BINARY, _CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
+MAX_SIZE = 2**24
+"""Bytes of the longest message that is taken."""
+_WHOLE = frozenset({0x80 | _TEXT, 0x80 | _BINARY})
+"""First bytes of data frames in one piece, without extensions."""
+_LONGEST_HEAD = 2**16
 Take = Callable[[wire.Frame], None]
 
 
@@ -46,7 +52,12 @@ class _Connect(connect):
 
 
 class _Socket(ClientConnection):
-    """Hands each whole message over as soon as it is read, past the library's queue."""
+    """Hands each whole message over as soon as it is read, past the library's queue.
+
+    What a market sends, unmasked data frames in one piece, is cut out of the stream here, for
+    the library takes longer over such a frame than all the rest of its way to the screen. The
+    handshake and every other frame, control frames and fragments among them, are the library's.
+    """
 
     take: Take
 
@@ -54,6 +65,69 @@ class _Socket(ClientConnection):
         super().__init__(*args, **more)
         self.take = take
         self._parts: list[bytes] = []
+        self._shaken = False
+        self._library_alone = False
+        self._rest = bytearray()
+        self._needed = 0
+
+    def data_received(self, data: bytes) -> None:
+        if self._library_alone:
+            super().data_received(data)
+            return
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._needed:
+                return
+            data = bytes(self._rest)
+            self._rest.clear()
+        if self._shaken:
+            self._walk(data)
+        else:
+            self._shake_hands(data)
+
+    def _shake_hands(self, data: bytes) -> None:
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4 and len(data) < _LONGEST_HEAD:
+            self._rest += data
+            self._needed = 0
+            return
+        head, rest = (data[:end], data[end:]) if end >= 4 else (data, b"")
+        super().data_received(head)
+        self._shaken = self.protocol.state is State.OPEN
+        self._library_alone = not self._shaken
+        if rest:
+            self.data_received(rest)
+
+    def _walk(self, data: bytes) -> None:
+        at, size = 0, len(data)
+        while size - at >= 2:
+            length = data[at + 1]
+            start = at + 2
+            if length > 125:
+                if length < 128:
+                    start += 2 if length == 126 else 8
+                    if size < start:
+                        break
+                    length = int.from_bytes(data[at + 2 : start])
+                else:  # masked, which a server's frames must not be
+                    length = MAX_SIZE + 1
+                if length > MAX_SIZE:
+                    # The library ends the connection, with the right code.
+                    self._library_alone = True
+                    super().data_received(data[at:])
+                    return
+            end = start + length
+            if end > size:
+                self._needed = end - at
+                self._rest += data[at:]
+                return
+            if data[at] in _WHOLE and not self._parts:
+                self.take(data[start:end])
+            else:
+                super().data_received(data[at:end])
+            at = end
+        self._needed = 0
+        self._rest += data[at:]
 
     def process_event(self, event: Any) -> None:
         if event.__class__ is not Frame or self.response is None:
@@ -165,7 +239,7 @@ async def _dial(
             open_timeout=OPEN_S,
             ping_interval=None,
             close_timeout=CLOSE_S,
-            max_size=2**24,
+            max_size=MAX_SIZE,
             compression=None,
             logger=_silent,
             create_connection=cast(Any, partial(_Socket, take=take)),
