@@ -21,6 +21,7 @@ from ibtui.ui import ending, keymap
 from ibtui.ui.history import PnlHistory
 from ibtui.ui.messages import Changed, PnlChanged, StatusChanged
 from ibtui.ui.screens.places import PLACES
+from ibtui.ui.screens.session import SessionScreen
 from ibtui.ui.themed import ThemedApp
 from ibtui.ui.verbs import Busy, Verbs, as_problem
 

@@ -1,12 +1,10 @@
-"""The screens by mode. Only the first one is imported at once; the others on the first visit."""
+"""The screens by mode, but for the first: they are imported on their first visit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from textual.screen import Screen
-
-from ibtui.ui.screens.session import SessionScreen
 
 
 def _positions() -> Screen[None]:
@@ -28,9 +26,8 @@ def _account() -> Screen[None]:
 
 
 PLACES: dict[str, Callable[[], Screen[None]]] = {
-    "session": SessionScreen,
     "positions": _positions,
     "orders": _orders,
     "account": _account,
 }
-"""In the order of their digits, as in `keymap.SCREENS`."""
+"""In the order of their digits, as in `keymap.SCREENS`; Session is the app's default screen."""
