@@ -180,6 +180,7 @@ def test_commands(install: Path, upstream: Any, tmp_path: Path) -> None:
     assert shell.run("status", "--json", status=3)["ready"] is False
     try:
         assert shell.run("gateway", "start", "--json")["state"] == "on"
+        assert shell.run("gateway", "status", "--json")["state"] == "on"
         assert shell.run("status", "--json", status=4)["gateway"]["state"] == "on"
         words = ("login", "--user", user["username"], "--password-stdin", "--json")
         assert shell.run(*words, stdin=user["password"] + "x\n", status=5) is not None

@@ -15,7 +15,7 @@ FIELDS = ["31", "55", "84", "86", "7051"]
 
 def tell(step, data):
     print(json.dumps({"step": step, "data": data}, default=str), flush=True)
-    time.sleep(0.12)  # ibind does not pace itself; ten requests in a second are allowed
+    time.sleep(0.2)  # ibind does not pace itself; ten requests in a second are allowed, replies included
 
 
 def pages(client):
@@ -24,7 +24,7 @@ def pages(client):
         page = client.positions(page=len(sizes)).data
         sizes.append(len(page))
         rows += page
-        time.sleep(0.12)
+        time.sleep(0.1)
     return {"sizes": sizes, "rows": rows}
 
 
