@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ("textual", "httpx", "websockets", "msgspec", "aiohttp")
-_WIDTHS = (46, 21, 21, 9, 14)
+_WIDTHS = (44, 13, 13, 6, 13)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +63,12 @@ class Section:
 
 def facts() -> str:
     """The machine and what runs on it, one line each."""
-    with open("/proc/loadavg", encoding="ascii") if Path("/proc/loadavg").exists() else open(os.devnull) as f:
-        load = " ".join(f.read().split()[:3]) or "unknown"
+    load = " ".join(f"{part:.2f}" for part in os.getloadavg())
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-    return "\n".join(
-        (
-            f"ibtui {version('ibtui')}, {platform.python_implementation()} {platform.python_version()}, "
-            f"{packages}",
-            f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, load {load} at the start, "
-            f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        )
-    )
+    program = f"ibtui {version('ibtui')}, {platform.python_implementation()} {platform.python_version()}"
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+    when = f"load {load} at the start, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{program}, {packages}\n{machine}, {when}"
 
 
 def header() -> str:
