@@ -219,6 +219,13 @@ class Rest:
             raise error
         if not text:
             return body
+        if "json" in response.headers.get("content-type", ""):
+            # Taken for text it would pass as an empty list of whatever was asked for.
+            raise UnknownReply(
+                f"{what}: the answer came broken; it is no JSON although it says so.",
+                "Try again.",
+                response.status_code,
+            )
         if content.lstrip()[:1] == b"<":
             raise UnknownReply(
                 f"{what} was answered with a web page: {failures.words(content, 80)!r}.",

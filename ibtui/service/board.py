@@ -64,8 +64,10 @@ class Board:
         for name, source in LAMPS.items():
             old: Lamp = getattr(before, name)
             new: Lamp = getattr(self.status, name)
-            # A verb at work tells its own outcome; a lamp that nothing is known of tells nothing.
-            if old.state == new.state or new.state == "busy" or not new.reason:
+            # A verb at work tells its own outcome, and what was never there is not lost.
+            if old.state in (new.state, "busy") or not new.reason:
+                continue
+            if new.state != "on" and old.state not in ("on", "warn"):
                 continue
             self.event(source, new.reason, "info" if new.state == "on" else "warn")
 

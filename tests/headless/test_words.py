@@ -93,9 +93,7 @@ def test_json_before_the_command(run: Run) -> None:
     assert run("--json", "config", "check").json["ok"] is True
 
 
-def test_config_path_obeys_the_environment(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_config_path_obeys_the_environment(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IBTUI_CONFIG", str(tmp_path / "mine.toml"))
     assert run("config", "path").out.strip() == str(tmp_path / "mine.toml")
     assert run("config", "init").code == 0
