@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from ibtui.auth.effects import Answer, Challenge, Credentials, Note
+from ibtui.auth.effects import Answer, Cancel, Challenge, Credentials, Note, OtherFactor
 
 
 class Pages(Protocol):
@@ -49,6 +49,11 @@ class ScreenAnswers:
             return await self._answer
         finally:
             self._answer = None
+
+    async def choose(self, offered: tuple[str, ...]) -> str | Cancel:
+        """Show what IBKR offers on the second factor's page and wait; only another factor is a choice."""
+        answer = await self.ask(Challenge(offered[0], "", others=offered[1:]))
+        return answer.code if isinstance(answer, OtherFactor) else Cancel()
 
     def note(self, note: Note) -> None:
         """Pass it on."""

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ibtui.auth.effects import Answer, Cancel, Challenge, Note, OtherFactor
 from ibtui.core.feed import Change, Hub
 from ibtui.ui import bridge, history, keymap, themes
+from ibtui.ui.answers import ScreenAnswers
 from ibtui.ui.messages import Changed, FillsChanged, OrdersChanged, PositionsChanged, SummaryChanged
 from ibtui.ui.present.spans import plain
 from ibtui.ui.screens.detail import help_lines
@@ -74,6 +76,36 @@ async def test_a_burst_is_carried_as_one_message() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert hub._feeds == []
+
+
+class Pages:
+    """A wizard that only remembers what it was asked to show."""
+
+    def __init__(self) -> None:
+        self.asked: list[Challenge] = []
+
+    def show_credentials(self, username: str) -> None:
+        raise AssertionError
+
+    def show_challenge(self, challenge: Challenge) -> None:
+        self.asked.append(challenge)
+
+    def show_note(self, note: Note) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(("answer", "chosen"), [(OtherFactor("5.2a"), "5.2a"), (Cancel(), Cancel())])
+async def test_choosing_waits_for_the_person(answer: Answer, chosen: str | Cancel) -> None:
+    pages = Pages()
+    answers = ScreenAnswers(pages)
+    answers.give_answer(Cancel())  # nobody has asked yet
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        choice = group.create_task(answers.choose(("4.2", "5.2a")))
+        await asyncio.sleep(0)
+        answers.give_answer(answer)
+        answers.give_answer(Cancel())  # too late
+    assert choice.result() == chosen
+    assert (pages.asked[0].code, pages.asked[0].others) == ("4.2", ("5.2a",))
 
 
 def test_history_is_bounded_and_sampled() -> None:
