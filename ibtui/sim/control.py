@@ -26,7 +26,14 @@ def routes(sim: Simulator) -> list[web.RouteDef]:
     desk = _Desk(sim)
     table: list[tuple[str, str, Callable[[dict[str, Any], web.Request], Awaitable[Any]]]] = [
         ("GET", "/sim/journal", desk.journal),
+        ("GET", "/sim/logins", desk.logins),
+        ("DELETE", "/sim/logins", desk.clear_logins),
+        ("GET", "/sim/users", desk.users),
         ("GET", "/sim/sms", desk.sms),
+        ("POST", "/sim/sms", desk.plant_sms),
+        ("DELETE", "/sim/sms", desk.clear_sms),
+        ("GET", "/sim/settings", desk.show_settings),
+        ("POST", "/sim/settings", desk.settings),
         ("GET", "/sim/books", desk.books),
         ("GET", "/sim/state", desk.state),
         ("GET", "/sim/faults", desk.list_faults),
@@ -84,7 +91,28 @@ class _Desk:
         return {"ok": True}
 
     async def sms(self, body: dict[str, Any], request: web.Request) -> Any:
-        return self._sim.sms
+        return self._sim.sms.rows()
+
+    async def plant_sms(self, body: dict[str, Any], request: web.Request) -> Any:
+        """`{"body": .., "delay": s, "date_sent": .., "age_s": s, "from": .., "to": ..}`: all optional but body."""
+        message = self._sim.sms.plant(body)
+        return {"sid": message.sid, "arrives": message.arrives, "date_sent": message.date_sent}
+
+    async def clear_sms(self, body: dict[str, Any], request: web.Request) -> Any:
+        self._sim.sms.clear()
+        return {"ok": True}
+
+    async def logins(self, body: dict[str, Any], request: web.Request) -> Any:
+        """What the login host judged; `?since=` as in the journal."""
+        return self._sim.logins.rows(int(request.query.get("since", "0")))
+
+    async def clear_logins(self, body: dict[str, Any], request: web.Request) -> Any:
+        self._sim.logins.clear()
+        return {"ok": True}
+
+    async def users(self, body: dict[str, Any], request: web.Request) -> Any:
+        """As in the ready object, but as they are now (after enrollments and logins)."""
+        return self._sim.users()
 
     async def books(self, body: dict[str, Any], request: web.Request) -> Any:
         return self._sim.world.books()
@@ -99,6 +127,8 @@ class _Desk:
                 for one in self._sim.hub.sockets
             ],
             "attempts": dict(self._sim.sso.attempts),
+            "wrong_codes": dict(self._sim.factors.wrong),
+            "maintenance_s": max(0.0, self._sim.maintenance_until - self._sim.clock.now()),
         }
 
     def _session(self, life: Life) -> dict[str, Any]:
@@ -145,7 +175,8 @@ class _Desk:
         return {"now": self._sim.clock.now()}
 
     async def session(self, body: dict[str, Any], request: web.Request) -> Any:
-        """logout | compete | reset, and release (the rival goes), unlock (forget wrong passwords)."""
+        """logout | compete | reset, and release (the rival goes), unlock (forget wrong passwords and codes),
+        maintenance (`/sso/*` is 503 for `seconds`; 0 ends it)."""
         sessions, action = self._sim.sessions, body.get("action")
         chosen = [
             life
@@ -166,9 +197,11 @@ class _Desk:
         elif action == "release":
             sessions.rivals.clear()
         elif action == "unlock":
-            self._sim.sso.attempts.clear()
+            self._sim.sso.unlock()
+        elif action == "maintenance":
+            self._sim.maintenance_until = self._sim.clock.now() + _number(body, "seconds", 0, 366 * 86_400)
         else:
-            raise UsageError("action must be logout, compete, reset, release or unlock")
+            raise UsageError("action must be logout, compete, reset, release, unlock or maintenance")
         return {"action": action, "sessions": len(chosen)}
 
     async def sockets(self, body: dict[str, Any], request: web.Request) -> Any:
@@ -207,6 +240,13 @@ class _Desk:
     async def quirks(self, body: dict[str, Any], request: web.Request) -> Any:
         apply(self._sim.quirks, body)
         return asdict(self._sim.quirks)
+
+    async def settings(self, body: dict[str, Any], request: web.Request) -> Any:
+        apply(self._sim.scenario.settings, body)
+        return asdict(self._sim.scenario.settings)
+
+    async def show_settings(self, body: dict[str, Any], request: web.Request) -> Any:
+        return asdict(self._sim.scenario.settings)
 
     async def show_quirks(self, body: dict[str, Any], request: web.Request) -> Any:
         return asdict(self._sim.quirks)

@@ -12,7 +12,7 @@ from aiohttp import web
 from ibtui.errors import UsageError
 from ibtui.sim.seam import reply
 
-KINDS = ("delay", "status", "garble", "cut", "hang")
+KINDS = ("delay", "status", "garble", "cut", "hang", "lose")
 FRAME_KINDS = ("garble", "silent")
 SOCKET = "/ws"
 _FOREVER = 10**9
@@ -115,6 +115,13 @@ async def before(fault: Fault, request: web.Request) -> web.StreamResponse | Non
         await asyncio.sleep(fault.seconds or 3600.0)
         _abort(request)
     return None
+
+
+def after(fault: Fault, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Play a fault that comes after the handler: a garbled reply, or one that is lost on its way."""
+    if fault.kind == "lose":
+        _abort(request)
+    return garble(response) if fault.kind == "garble" else response
 
 
 def garble(response: web.StreamResponse) -> web.StreamResponse:

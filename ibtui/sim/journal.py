@@ -38,6 +38,56 @@ class Entry:
     query: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One step of a login or an enrollment and what became of it."""
+
+    n: int
+    t: float
+    """Seconds since the epoch on the simulated clock."""
+    user: str
+    action: str
+    """The form's ACTION; DISPATCHER for the last step of a login."""
+    accepted: bool
+    counter: int | None
+    """The IBKey counter that the response was made with, as a client stores it; None: unknown or none."""
+    value: int | None
+    """The same as the whole number inside the message (login.md §5)."""
+    where: str
+    """login or enroll."""
+
+
+class Logins:
+    """What the login host judged, oldest first: for comparing with what a client believes."""
+
+    def __init__(self) -> None:
+        self._rows: deque[Judged] = deque(maxlen=_LIMIT)
+        self._next = 1
+
+    def add(
+        self,
+        t: float,
+        user: str,
+        action: str,
+        accepted: bool,
+        *,
+        counter: int | None = None,
+        value: int | None = None,
+        where: str = "login",
+    ) -> None:
+        """Write a step down, before its reply leaves."""
+        self._rows.append(Judged(self._next, t, user, action, accepted, counter, value, where))
+        self._next += 1
+
+    def rows(self, since: int = 0) -> list[dict[str, Any]]:
+        """The steps with a number above `since` as JSON-able objects."""
+        return [asdict(one) for one in self._rows if one.n > since]
+
+    def clear(self) -> None:
+        """Forget the steps; the numbering goes on."""
+        self._rows.clear()
+
+
 class Journal:
     """The last requests, oldest first."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ibtui.errors import UsageError
+from ibtui.sim import totp
+from ibtui.sim.factors import IBKEY, TOTP, Device
 from ibtui.sim.seam import Quirks, User
 from ibtui.sim.srp import OTHER_G, OTHER_N, Group
 
@@ -17,15 +20,16 @@ _LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 @dataclass(slots=True)
 class Login:
-    """A user together with the arithmetic of the password proof."""
+    """A user together with the arithmetic of the password proof and what answers second factors."""
 
     user: User
     group: Group = field(default_factory=Group)
+    device: Device = field(default_factory=Device)
 
 
 @dataclass(slots=True)
 class Settings:
-    """Times in seconds of the simulated clock, and the login's limit."""
+    """Times in seconds of the simulated clock, and the login's limits."""
 
     auth_delay_s: float = 1.0
     """Dispatcher to `authenticated:true` when nobody does the gateway's handshake; really 3 s."""
@@ -39,6 +43,14 @@ class Settings:
     """`ssoExpires` right after a request."""
     max_attempts: int = 6
     """Wrong passwords until `reached_max_login`."""
+    max_codes: int = 5
+    """Wrong second factors in a row until the user is locked."""
+    code_life_s: float = 300.0
+    """How long the code of a text message stays right."""
+    ibkey_window: int = 20
+    """W: IBKey values accepted beyond the last one (login.md §5 'The counter')."""
+    ibkey_rfc: bool = False
+    """Counters as RFC 6287 has them, not their decimal digits read as hex."""
     region: str = "America/New_York"
     """Whose midnight ends every session."""
 
@@ -85,6 +97,15 @@ def _default_logins(seed: int) -> list[Login]:
         ("short123", ["DU4567893"], [], Group(short=True)),
         ("Capital1", ["DU4567894"], [], Group(proto="6a")),
         ("live1234", ["U7654321"], [], Group()),
+        # Live user names, as somebody types them into a profile that is meant for paper.
+        ("livesms1", ["U7654322"], ["4.2"], Group()),
+        ("livekey1", ["U7654323"], ["5.2a"], Group()),
+        ("iphone12", ["DU4567895"], ["5.2i"], Group()),
+        ("grid1234", ["DU4567896"], ["3"], Group()),
+        ("token123", ["DU4567897"], ["5.2a"], Group()),
+        ("later123", ["DU4567898"], ["5.2a"], Group()),
+        ("limit123", ["DU4567899"], ["5.2a"], Group()),
+        ("moved123", ["DU4567811"], ["4.2"], Group(OTHER_N, OTHER_G)),
     ]
     return [
         Login(
@@ -97,9 +118,28 @@ def _default_logins(seed: int) -> list[Login]:
                 paper=accounts[0].startswith("DU"),
             ),
             group,
+            _device(random.Random(f"device {seed} {name}"), factors, **_ODD_DEVICES.get(name, {})),
         )
         for place, (name, accounts, factors, group) in enumerate(rows)
     ]
+
+
+_ODD_DEVICES: dict[str, dict[str, Any]] = {
+    "token123": {"kind": "IBTK"},
+    "later123": {"counter": 57},
+    # 98 and 99 are accepted; 100 lies a hundred further and needs a new enrollment.
+    "limit123": {"counter": 98},
+}
+
+
+def _device(rng: random.Random, factors: list[str], **given: Any) -> Device:
+    """What goes with the factors: secrets from `rng`, except those that are given."""
+    secret = base64.b32encode(rng.randbytes(20)).decode()
+    pin, key = str(rng.randrange(1000, 999_999)), rng.randbytes(20).hex()
+    device = Device(totp_secret=secret) if TOTP in factors else Device()
+    if set(IBKEY) & set(factors):
+        device = replace(device, pin=pin, ocra=key)
+    return replace(device, **given)
 
 
 def load(name: str = "default", seed: int = 1) -> Scenario:
@@ -159,7 +199,7 @@ def apply(target: Quirks | Settings, changes: Any) -> None:
 def _login(row: Any, rng: random.Random, place: int) -> Login:
     if not isinstance(row, dict) or not isinstance(row.get("username"), str):
         raise UsageError("Each of [[users]] needs a username.")
-    known = {"username", "password", "accounts", "factors", "proto", "group", "short"}
+    known = {"username", "password", "accounts", "factors", "proto", "group", "short"} | set(_DEVICE_KEYS)
     unknown = set(row) - known
     if unknown:
         raise UsageError(
@@ -181,4 +221,26 @@ def _login(row: Any, rng: random.Random, place: int) -> Login:
     group = Group(base.n, base.g, str(row.get("proto", "6")), bool(row.get("short", False)))
     if group.proto not in ("3", "6", "6a"):
         raise UsageError(f"Unknown proto {group.proto!r} in [[users]].", "Known: 3, 6, 6a.")
-    return Login(user, group)
+    return Login(user, group, _given_device(row, user))
+
+
+_DEVICE_KEYS: dict[str, type] = {"totp_secret": str, "pin": str, "ocra": str, "counter": int, "kind": str}
+
+
+def _given_device(row: dict[str, Any], user: User) -> Device:
+    given = {name: row[name] for name in _DEVICE_KEYS if name in row}
+    for name, value in given.items():
+        if type(value) is not _DEVICE_KEYS[name]:
+            raise UsageError(f"{name!r} in [[users]] cannot be {value!r}.")
+    device = _device(random.Random(f"device {user.username}"), user.factors, **given)
+    try:
+        totp.code_at(device.totp_secret, 0)
+        fits = len(bytes.fromhex(device.ocra)) in (0, 20) and device.counter >= 1
+    except ValueError:
+        fits = False
+    if not fits:
+        raise UsageError(
+            f"The secrets of {user.username!r} in [[users]] do not fit.",
+            "totp_secret is base32, ocra 40 hex digits, counter at least 1.",
+        )
+    return device

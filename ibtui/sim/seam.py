@@ -119,10 +119,24 @@ class Quirks:
     penalty_box: bool = False
     change_pct_as_text: bool = False
     """Field 83 as a string on REST."""
+    init_reply: str = "status"  # status | passed
+    """What a good `ssodh/init` answers: the status object, or the short form of another build (§2.5)."""
     position_lag_s: float = 30.0
     """REST positions show a fill so late, unless invalidated (§3.8)."""
     abandoned_orders_live: bool = False
     """An order whose question was invalidated goes live with the next one of its kind (§4.7)."""
+    sms_delay_s: float = 0.0
+    """A login's text message arrives so much later."""
+    enroll_error: str = ""
+    """The enrollment's first reply is `<error>` with this text (login.md §6 row 2)."""
+    enroll_without_rsapub: bool = False
+    """The enrollment's first reply has an empty `rsapub` (row 3)."""
+    enroll_user_allowed: int = 0
+    """`USER_ALLOWED`: anything but 0 ends the enrollment (row 7)."""
+    enroll_algo: str = "OCRA-1:HOTP-SHA1-8:C-QN06-PSHA1"
+    """`ALGO` of row 8."""
+    enroll_activation: bool = True
+    """`ACTIVATION_RESULT` of row 9 even when everything is right."""
 
 
 @dataclass(slots=True)

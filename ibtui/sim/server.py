@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,18 @@ from aiohttp import web
 
 from ibtui.clock import Tasks
 from ibtui.errors import UsageError
-from ibtui.sim import control, faults, tls
+from ibtui.sim import control, faults, tls, twilio
+from ibtui.sim.enroll import Enrollment
+from ibtui.sim.factors import Factors
 from ibtui.sim.handshake import Handshake
-from ibtui.sim.journal import Journal
+from ibtui.sim.journal import Journal, Logins
 from ibtui.sim.pacing import HISTORY, Pacing
 from ibtui.sim.rest import ROUTES
 from ibtui.sim.rest.accounts import accounts_payload
-from ibtui.sim.scenario import Scenario
+from ibtui.sim.scenario import Login, Scenario
 from ibtui.sim.seam import Call, Needs, Refusal, Route, Session, SimClock, refuse, reply
 from ibtui.sim.sessions import Life, Sessions
+from ibtui.sim.sms import Outbox
 from ibtui.sim.sockets import Frame, Hub, Topics
 from ibtui.sim.sso import LOGIN_PAGE, Sso, cookies, own_request, through_gateway
 from ibtui.sim.topics import Subscriptions
@@ -37,6 +41,7 @@ log = logging.getLogger("ibtui.sim")
 
 _TICK_S = 0.1
 _NOT_FOUND = "<html><body><h1>Resource not found</h1></body></html>"
+_MAINTENANCE = "<html><body><h1>System maintenance</h1></body></html>"
 _SOCKET = "/v1/api/ws"
 _PREFIXES = ("/v1/api", "/v1/portal")
 
@@ -72,8 +77,14 @@ class Simulator:
         self.sessions = Sessions(self.clock, scenario.settings, self.quirks)
         self.hub = Hub(self.brokerage, self.sessions, self.faults, self.quirks, self.clock, self.journal)
         self.sessions.listener = self.hub
-        self.sso = Sso(scenario, self.sessions, self.clock, plain=False)
-        self.sms: list[dict[str, Any]] = []
+        self.sms = Outbox(self.clock, self.quirks, scenario.seed)
+        self.twilio = twilio.Twilio(self.sms, scenario.seed)
+        self.factors = Factors(scenario.settings, self.clock, self.sms, scenario.seed)
+        self.logins = Logins()
+        self.sso = Sso(scenario, self.sessions, self.clock, self.factors, self.logins)
+        self.enrollment = Enrollment(self.sso, self.quirks, self.clock)
+        self.maintenance_until = 0.0
+        """Until then `/sso/*` answers 503 (simulated clock)."""
         self.url = ""
         self.cert: Path | None = None
         self._handshake = Handshake(self.sessions, lambda _, session: self.brokerage.accounts(session))
@@ -150,15 +161,34 @@ class Simulator:
             "url": self.url,
             "ws": self.ws,
             "cert": None if self.cert is None else str(self.cert),
-            "users": [
-                {"username": user.username, "password": user.password, "factors": user.factors}
-                for user in self.scenario.users
-            ],
+            "users": self.users(),
             "oauth1": None,
             "oauth2": None,
-            "twilio": None,
+            "twilio": {"url": self.url, "sid": self.twilio.sid, "token": self.twilio.token},
             "control": f"{self.url}/sim",
         }
+
+    def users(self) -> list[dict[str, Any]]:
+        """The users as they are now, with what a client needs to be each of them."""
+        return [self._user(login) for login in self.scenario.logins]
+
+    def _user(self, login: Login) -> dict[str, Any]:
+        user, device = login.user, login.device
+        row: dict[str, Any] = {
+            "username": user.username,
+            "password": user.password,
+            "factors": list(user.factors),
+            "paper": user.paper,
+        }
+        if device.totp_secret:
+            row["totp_secret"] = device.totp_secret
+        if device.ocra:
+            row |= {
+                "pin": device.pin,
+                "ocra": device.ocra,
+                "counter": self.factors.next_counter(device),
+            }
+        return row
 
     async def _tick(self) -> None:
         while True:
@@ -173,6 +203,8 @@ class Simulator:
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._front], client_max_size=4 << 20)
         app.add_routes(control.routes(self))
+        app.add_routes(self.twilio.routes())
+        app.add_routes(self.enrollment.routes())
         app.add_routes(
             [
                 web.get("/", self._root),
@@ -264,12 +296,16 @@ class Simulator:
             entry.status = 101  # stands while the socket is open; a refusal overwrites it
         fault = self.faults.take(request.path)
         response = await faults.before(fault, request) if fault is not None else None
+        if response is not None and request.path.startswith(twilio.PREFIX):
+            response = twilio.on_demand(response.status)
         if response is None:
             response = await self._answer(request, handler)
-            if fault is not None and fault.kind == "garble":
-                response = faults.garble(response)
+            if fault is not None:
+                response = faults.after(fault, request, response)
         entry.status = response.status
         if not response.prepared:
+            # A client measures its clock against this one (simulated) clock, not the machine's.
+            response.headers["Date"] = formatdate(self.clock.now(), usegmt=True)
             response.headers["x-response-time"] = f"{(time.monotonic() - began) * 1000:.0f}ms"
             if response.status >= 400:
                 response.headers["x-cnection"] = "close"
@@ -294,6 +330,8 @@ class Simulator:
     async def _checked(self, request: web.Request, handler: Any) -> web.StreamResponse:
         path = request.path
         api = path.startswith("/v1/")
+        if path.startswith("/sso/") and self.clock.now() < self.maintenance_until:
+            return web.Response(status=503, text=_MAINTENANCE, content_type="text/html")
         # Not for the websocket: a gateway writes its own there, and ibind sends none.
         named = request.headers.get("User-Agent", "").strip() or path == _SOCKET
         if not named and (api or path.startswith("/sso/")):

@@ -162,15 +162,16 @@ class Proof:
 
 
 class KeyBox:
-    """The RSA key that EKX is encrypted for (1024 bits, exponent 3), made when first needed."""
+    """The RSA key that EKX is encrypted for (1024 bits), made when first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, exponent: int = 3) -> None:
+        self._exponent = exponent
         self._key: rsa.RSAPrivateKey | None = None
 
     def _private(self) -> rsa.RSAPrivateKey:
         if self._key is None:
             # Weak by today's measure, and exactly what the notes describe.
-            self._key = rsa.generate_private_key(public_exponent=3, key_size=1024)
+            self._key = rsa.generate_private_key(public_exponent=self._exponent, key_size=1024)
         return self._key
 
     @property

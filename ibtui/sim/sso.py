@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
 from aiohttp import web
 
+from ibtui.sim.factors import INVALID, SMS, Factors, Question, Verdict
+from ibtui.sim.journal import Logins
 from ibtui.sim.scenario import Login, Scenario
-from ibtui.sim.seam import SimClock, User
+from ibtui.sim.seam import SimClock
 from ibtui.sim.sessions import Sessions
 from ibtui.sim.srp import Group, KeyBox, Proof
 
@@ -27,8 +28,6 @@ _PAGE = (
 _REFUSED = "<html><body><h1>Login failed</h1></body></html>"
 _TALK_S = 600.0
 _TALKS = 500
-
-_CODE_TYPES = {"4": "SWTK", "4.2": "SWTK", "5.2a": "SWCR", "5.2i": "SWCR"}
 
 
 def cookies(request: web.Request) -> dict[str, str]:
@@ -64,10 +63,20 @@ class Talk:
     login: Login | None
     proof: Proof
     began: float
+    where: str = "login"
+    """login or enroll."""
+    rsapub: bool = True
+    """Whether reply 2 had an `rsapub`; without it no EKX is due (login.md §6 row 3)."""
     proved: bool = False
-    factor: str = ""
-    challenge: str = ""
+    question: Question | None = None
     answered: bool = False
+    response: str = ""
+    """The response that was right; the Dispatcher wants to see it again."""
+
+    @property
+    def name(self) -> str:
+        """The user name in lower case."""
+        return self.proof.user.lower()
 
 
 @dataclass(slots=True)
@@ -77,9 +86,9 @@ class Sso:
     scenario: Scenario
     sessions: Sessions
     clock: SimClock
-    plain: bool
-    check_factor: Callable[[User, str, str, str], bool] | None = None
-    """(user, SF code, challenge, response) -> right; without it no second factor is ever right."""
+    factors: Factors
+    logins: Logins
+    plain: bool = False
     keys: KeyBox = field(default_factory=KeyBox)
     attempts: dict[str, int] = field(default_factory=dict)
     """Wrong passwords in a row, by user name in lower case."""
@@ -89,7 +98,7 @@ class Sso:
         """GET /sso/Login: something to land on."""
         response = web.Response(text=_PAGE, content_type="text/html")
         if COOKIE not in cookies(request):
-            response.set_cookie(COOKIE, _fresh_id(), path="/")
+            response.set_cookie(COOKIE, fresh_id(), path="/")
         return response
 
     async def ping(self, request: web.Request) -> web.StreamResponse:
@@ -104,85 +113,126 @@ class Sso:
             return await self._init(request, form)
         talk = self._talk(request, form.get("USER", ""))
         if talk is None:
-            return _xml("<error>session expired</error>")
+            self.note(form.get("USER", ""), action, False)
+            return xml_reply("<error>session expired</error>")
         if action == "COMPLETEAUTH":
-            return _xml(self._complete(talk, form))
-        if not (
-            talk.proved and _same(form.get("M1", talk.proof.m1), talk.proof.m1) and _key_fits(request, talk)
-        ):
-            return _xml("<error>not authenticated</error>")
+            return xml_reply(self.complete(talk, form))
+        # COMPLETETWOFACT carries no M1 (login.md §3 row 5).
+        shown = form.get("M1", talk.proof.m1 if action == "COMPLETETWOFACT" else "")
+        if not (talk.proved and same(shown, talk.proof.m1) and key_fits(request, talk, KEY_COOKIE)):
+            self.note(talk.name, action, False)
+            return xml_reply("<error>not authenticated</error>")
         if action == "COMPLETEAUTH_1":
-            return _xml(self._ask_factor(talk, form.get("SF", "")))
+            return xml_reply(self.ask_factor(talk, form.get("SF", "")))
         if action == "COMPLETETWOFACT":
-            return _xml(self._factor(talk, form.get("SF", ""), form.get("RESPONSE", "")))
-        return _xml("<error>unknown action</error>")
+            return xml_reply(_verdict_xml(self.answer(talk, form.get("SF", ""), form.get("RESPONSE", ""))))
+        self.note(talk.name, action, False)
+        return xml_reply("<error>unknown action</error>")
+
+    def note(
+        self, user: str, action: str, accepted: bool, value: int | None = None, where: str = "login"
+    ) -> None:
+        """Write a step down for `GET /sim/logins`."""
+        counter = self.factors.counter(value)
+        self.logins.add(self.clock.now(), user, action, accepted, counter=counter, value=value, where=where)
 
     async def _init(self, request: web.Request, form: dict[str, str]) -> web.StreamResponse:
+        talk, inside = await self.begin(form)
+        if talk is None:
+            return xml_reply(inside)
+        talk_id = cookies(request).get(COOKIE) or fresh_id()
+        self._remember(talk_id, talk)
+        self._remember(f"user {talk.name}", talk)
+        response = xml_reply(inside)
+        response.set_cookie(COOKIE, talk_id, path="/")
+        return response
+
+    async def begin(
+        self, form: dict[str, str], *, where: str = "login", rsapub: bool = True
+    ) -> tuple[Talk | None, str]:
+        """INIT: a new conversation and the inside of reply 2; None and an error for a bad A."""
         user = form.get("USER", "")
         login = self.scenario.find(user)
         try:
             # Two modular powers and perhaps an RSA key: not on the event loop.
             proof, modulus = await asyncio.to_thread(self._prove, login, user, int(form.get("A", ""), 16))
         except ValueError:
-            return _xml("<error>invalid parameters</error>")
-        talk_id = cookies(request).get(COOKIE) or _fresh_id()
-        talk = Talk(login, proof, self.clock.now())
-        self._remember(talk_id, talk)
-        self._remember(f"user {user.lower()}", talk)
+            self.note(user, "INIT", False, where=where)
+            return None, "<error>invalid parameters</error>"
+        self.note(user, "INIT", True, where=where)
         group = proof.group
         paper = "" if login is None else f"<paper>{str(login.user.paper).lower()}</paper>"
-        response = _xml(
+        return Talk(login, proof, self.clock.now(), where, rsapub), (
             f"<ini_params><N>{group.n:x}</N><g>{group.g}</g><proto>{group.proto}</proto><hash>SHA1</hash>"
             f"<s>{proof.salt:x}</s><B>{proof.b_public:x}</B><lp>{str(not group.short).lower()}</lp>"
-            f"<rsapub>{modulus}</rsapub>{paper}</ini_params>"
+            f"<rsapub>{modulus if rsapub else ''}</rsapub>{paper}</ini_params>"
         )
-        response.set_cookie(COOKIE, talk_id, path="/")
-        return response
 
     def _prove(self, login: Login | None, user: str, a_public: int) -> tuple[Proof, str]:
         group = login.group if login else Group()
         return Proof(group, user, login.user.password if login else None, a_public), self.keys.modulus
 
-    def _complete(self, talk: Talk, form: dict[str, str]) -> str:
-        name = talk.proof.user.lower()
-        locked = self.attempts.get(name, 0) >= self.scenario.settings.max_attempts
-        right = not locked and talk.proof.proves(form.get("M1", "")) and self._ekx_fits(talk, form)
-        if not right or talk.login is None:
-            tries = self.attempts[name] = self.attempts.get(name, 0) + 1
-            reached = tries >= self.scenario.settings.max_attempts
-            return f"<ini_params><M2></M2></ini_params>{_auth_info(reached)}"
+    def locked(self, name: str) -> bool:
+        """Whether too many passwords or codes of a user (in lower case) were wrong."""
+        return self.attempts.get(name, 0) >= self.scenario.settings.max_attempts or self.factors.locked(name)
+
+    def unlock(self) -> None:
+        """Forget wrong passwords and codes."""
+        self.attempts.clear()
+        self.factors.wrong.clear()
+
+    def complete(self, talk: Talk, form: dict[str, str]) -> str:
+        """COMPLETEAUTH: the inside of reply 3; a right password forgets the wrong ones."""
+        name, login = talk.name, talk.login
+        right = not self.locked(name) and talk.proof.proves(form.get("M1", "")) and self._ekx_fits(talk, form)
+        self.note(name, "COMPLETEAUTH", right, where=talk.where)
+        if not right or login is None:
+            self.attempts[name] = self.attempts.get(name, 0) + 1
+            return f"<ini_params><M2></M2></ini_params>{_auth_info(self.locked(name))}"
         self.attempts.pop(name, None)
         talk.proved = True
-        offer = ",".join(talk.login.user.factors)
-        return (
-            f"<ini_params><M2>{talk.proof.m2}</M2></ini_params>{_auth_info(False)}"
-            + (f"<sftypes>{offer}</sftypes>" if offer else "")
-        )  # fmt: skip
+        offer = ",".join(self.offer(talk))
+        return f"<ini_params><M2>{talk.proof.m2}</M2></ini_params>{_auth_info(False)}" + (
+            f"<sftypes>{offer}</sftypes>" if offer else ""
+        )
+
+    def offer(self, talk: Talk) -> list[str]:
+        """SF codes; an enrollment can always be confirmed by SMS where there is any second factor."""
+        if talk.login is None:
+            return []
+        factors = talk.login.user.factors
+        extra = [SMS] if talk.where == "enroll" and factors and SMS not in factors else []
+        return [*factors, *extra]
 
     def _ekx_fits(self, talk: Talk, form: dict[str, str]) -> bool:
+        if not talk.rsapub:
+            return "EKX" not in form
         try:
-            return _same(self.keys.open(form.get("EKX", "")), talk.proof.key.hex())
+            return same(self.keys.open(form.get("EKX", "")), talk.proof.key.hex())
         except ValueError:
             return False
 
-    def _ask_factor(self, talk: Talk, code: str) -> str:
-        if talk.login is None or code not in talk.login.user.factors:
+    def ask_factor(self, talk: Talk, code: str) -> str:
+        """COMPLETEAUTH_1: the inside of reply 4."""
+        known = talk.login is not None and code in self.offer(talk)
+        self.note(talk.name, "COMPLETEAUTH_1", known, where=talk.where)
+        if talk.login is None or not known:
             return "<error>second factor not available</error>"
-        talk.factor, talk.challenge = code, ""
-        kind = _CODE_TYPES.get(code, "IBTK")
-        if kind != "SWCR":
-            return f"<two_factor><type>{kind}</type></two_factor>"
-        talk.challenge = f"{secrets.randbelow(10**6):06d}"
-        shown = f"{talk.challenge[:3]} {talk.challenge[3:]}"
-        return f"<two_factor><type>{kind}</type><challenge>{shown}</challenge></two_factor>"
+        talk.question, talk.answered = self.factors.ask(talk.login, code), False
+        return talk.question.xml
 
-    def _factor(self, talk: Talk, code: str, response: str) -> str:
-        asked = talk.login is not None and code == talk.factor != ""
-        if asked and talk.login is not None and self.check_factor is not None:
-            talk.answered = self.check_factor(talk.login.user, code, talk.challenge, response)
-        if talk.answered:
-            return "<auth_res>true</auth_res>"
-        return "<auth_res>false</auth_res><error>invalid response</error>"
+    def answer(self, talk: Talk, code: str, response: str) -> Verdict:
+        """COMPLETETWOFACT: judge a response to the question that was asked last."""
+        if talk.login is None or talk.question is None or talk.question.code != code:
+            verdict = Verdict(False, "second factor was not asked for")
+        elif talk.answered:
+            # The same request once more: it was judged already.
+            verdict = Verdict(same(response, talk.response), INVALID)
+        else:
+            verdict = self.factors.judge(talk.login, talk.question, response)
+            talk.answered, talk.response = verdict.right, response
+        self.note(talk.name, "COMPLETETWOFACT", verdict.right, verdict.value, talk.where)
+        return verdict
 
     async def dispatcher(self, request: web.Request) -> web.StreamResponse:
         """POST /sso/Dispatcher: the end of a login (login.md §3 row 6, §9.4).
@@ -191,7 +241,9 @@ class Sso:
         """
         form = {name: str(value) for name, value in (await request.post()).items()}
         talk = self._talk(request, form.get("user_name", ""))
-        if talk is None or talk.login is None or not self._may_enter(request, talk, form):
+        enters = talk is not None and talk.login is not None and self._may_enter(request, talk, form)
+        self.note(form.get("user_name", ""), "DISPATCHER", enters)
+        if talk is None or talk.login is None or not enters:
             return web.Response(text=_REFUSED, content_type="text/html")
         gateway = through_gateway(request)
         replaced = self.sessions.find(cookies(request).get("api", ""))
@@ -213,9 +265,10 @@ class Sso:
         return (
             talk.proved
             and (talk.answered or not needs_factor)
-            and _same(form.get("M1", ""), talk.proof.m1)
-            and _same(form.get("M2", ""), talk.proof.m2)
-            and _key_fits(request, talk)
+            and same(form.get("chlginput", ""), talk.response if needs_factor else "")
+            and same(form.get("M1", ""), talk.proof.m1)
+            and same(form.get("M2", ""), talk.proof.m2)
+            and key_fits(request, talk, KEY_COOKIE)
         )
 
     def _talk(self, request: web.Request, user: str) -> Talk | None:
@@ -234,17 +287,19 @@ class Sso:
         self._talks[name] = talk
 
 
-def _same(one: str, other: str) -> bool:
+def same(one: str, other: str) -> bool:
+    """Compare two texts in any letter case, in constant time."""
     return hmac.compare_digest(one.lower().encode(), other.lower().encode())
 
 
-def _key_fits(request: web.Request, talk: Talk) -> bool:
-    """The session key, where it was sent, must be the one of this login."""
-    sent = cookies(request).get(KEY_COOKIE)
-    return sent is None or _same(sent.strip('"'), talk.proof.session_key)
+def key_fits(request: web.Request, talk: Talk, cookie: str) -> bool:
+    """The session key, where it was sent, must be the one of this conversation."""
+    sent = cookies(request).get(cookie)
+    return sent is None or same(sent.strip('"'), talk.proof.session_key)
 
 
-def _fresh_id() -> str:
+def fresh_id() -> str:
+    """A value for `JSESSIONID`."""
     return secrets.token_hex(16).upper()
 
 
@@ -252,7 +307,15 @@ def _auth_info(reached: bool) -> str:
     return f"<auth_info><reached_max_login>{str(reached).lower()}</reached_max_login></auth_info>"
 
 
-def _xml(inside: str) -> web.Response:
+def _verdict_xml(verdict: Verdict) -> str:
+    if verdict.right:
+        return "<auth_res>true</auth_res>"
+    reached = _auth_info(True) if verdict.locked else ""
+    return f"<auth_res>false</auth_res><error>{escape(verdict.error)}</error>{reached}"
+
+
+def xml_reply(inside: str) -> web.Response:
+    """A reply of the login host."""
     if inside.startswith("<error>"):
         inside = f"<error>{escape(inside[7:-8])}</error>"
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<ib_auth_res>{inside}</ib_auth_res>\n'
