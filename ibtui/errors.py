@@ -8,8 +8,11 @@
     ├── NotLoggedIn                 4   no SSO session
     │   └── NoBridge                4   SSO session, but no brokerage session
     ├── LoginRefused                5   wrong user name or password
+    │   ├── CodeRefused             5   right password, wrong code of the second factor
+    │   ├── Backoff                 5   an automatic login has to wait after failed ones
     │   └── LoginLocked             5   no further attempt is allowed
     ├── PersonNeeded                6   only a person can give what is missing
+    │   └── FactorUnsupported       6   a second factor that only IBKR's own page can answer
     ├── TradingLocked               7   an order-changing request from a read-only profile
     ├── Competing                   8   the brokerage session belongs to another program
     ├── Unreachable                75   IBKR is away or in maintenance: try later
@@ -22,6 +25,8 @@ No error carries a secret: texts from the wire go through `log.redact` first.
 """
 
 from __future__ import annotations
+
+from datetime import datetime
 
 
 class IbtuiError(Exception):
@@ -87,8 +92,24 @@ class LoginRefused(IbtuiError):
     title = "IBKR refused the login"
 
 
+class CodeRefused(LoginRefused):
+    """The password was right, the answer to the second factor was not; it counts as an attempt."""
+
+    title = "IBKR refused the code"
+
+
+class Backoff(LoginRefused):
+    """Failed logins: an automatic one may not try before `until` (aware, UTC). A person may."""
+
+    title = "Waiting after failed logins"
+
+    def __init__(self, what: str, fix: str = "", *, until: datetime) -> None:
+        super().__init__(what, fix)
+        self.until = until
+
+
 class LoginLocked(LoginRefused):
-    """IBKR allows no further attempt; trying again makes it worse."""
+    """No further attempt is allowed, by IBKR or by our own limit; trying again makes it worse."""
 
     title = "The account is locked"
 
@@ -98,6 +119,12 @@ class PersonNeeded(IbtuiError):
 
     exit_code = 6
     title = "Something only you can give is missing"
+
+
+class FactorUnsupported(PersonNeeded):
+    """IBKR wants a second factor that this program cannot answer; nothing was sent, no retry helps."""
+
+    title = "A second factor ibtui cannot answer"
 
 
 class TradingLocked(IbtuiError):

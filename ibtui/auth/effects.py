@@ -11,14 +11,17 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from ibtui.secret import Secret
+
+LOGIN_HOST = "login"
+"""`Send.host` of IBKR's login host itself, where enrolment goes (login.md §6)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a request to the login host; resumed with a `Reply`.
+    """Send a request to the gateway, or to `host`; resumed with a `Reply`.
 
     Form values may hold secrets, so the effect's repr shows none.
     """
@@ -29,6 +32,8 @@ class Send:
     cookies: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Cookies to set in the jar before sending."""
     follow_redirects: bool = False
+    host: str = ""
+    """Empty: the gateway. `LOGIN_HOST`: IBKR's login host, with cookies of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +72,39 @@ class Wait:
     seconds: float
 
 
+Count = Literal["attempt", "refund", "counter", "success"]
+
+
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """Count something on disk, synced, before what follows is sent; resumed with None."""
+    """Count something on disk, synced, before what follows is sent; resumed with None.
 
-    what: str
-    """`attempt` or `counter`."""
+    `attempt`: a password proof is about to leave. `refund`: that attempt cost nothing at
+    IBKR. `success`: logged in. `counter`: an answer of IB Key is about to leave; its
+    counter must already be used up on disk.
+    """
+
+    what: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A new IB Key. Its repr shows neither PIN nor key."""
+
+    pin: Secret
+    ocra_hex: Secret
+    """The `ocra` secret, 40 hex digits."""
+    counter: int = 2
+    """The counter of the first login."""
+    serial: str = field(default="", repr=False)
+    """`SERIAL_NO` as IBKR gave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Write a new IB Key to disk, synced, before anything else happens; resumed with None."""
+
+    enrolled: Enrolled
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +115,14 @@ class Challenge:
     """IBKR's SF code: `4`, `4.2`, `5.2a` …"""
     kind: str
     """`SWTK` (a code to type) or `SWCR` (a challenge to answer)."""
-    challenge: str = ""
+    challenge: str = field(default="", repr=False)
+    """Decimal digits without white space; empty for `SWTK`."""
     others: tuple[str, ...] = ()
-    """The other codes that the server offered."""
+    """The other codes that the server offered and the login can answer."""
+    skew: float = 0.0
+    """Seconds that IBKR's clock is ahead of ours, 0 when nearly equal or unknown; TOTP needs it."""
+    problem: str = ""
+    """Why the last answer was not sent, for a person; empty at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +133,20 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Choose:
+    """Ask which second factor to use; resumed with one of `offered`, or `Cancel`."""
+
+    offered: tuple[str, ...]
+    """SF codes that the login can answer, two or more, in the server's order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
     """The digits a person or a device gave."""
 
     text: Secret
+    counted: bool = False
+    """An IB Key answer made here: it used up a counter (`Spend("counter")` comes before it leaves)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +167,7 @@ class Cancel:
 
 
 Answer = Code | Resend | OtherFactor | Cancel
-Effect = Send | Note | Wait | Spend | Ask
+Effect = Send | Note | Wait | Spend | Ask | Choose | Store
 T = TypeVar("T")
 Flow = Generator[Effect, Any, T]
 """A conversation that ends with a T; secrets it holds die with `close()`."""
@@ -147,6 +194,14 @@ class Answers(Protocol):
 
     async def ask(self, challenge: Challenge) -> Answer:
         """Answer a second factor.
+
+        Raises:
+            PersonNeeded: nobody is there to ask.
+        """
+        ...
+
+    async def choose(self, offered: tuple[str, ...]) -> str | Cancel:
+        """Which of several second factors to use: one of `offered` (SF codes).
 
         Raises:
             PersonNeeded: nobody is there to ask.

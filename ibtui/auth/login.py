@@ -6,25 +6,54 @@ go out in the notes' order. What IBKR answers is checked, never assumed.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
-import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ibtui.auth import srp
-from ibtui.auth.effects import Ask, Challenge, Credentials, Flow, Note, Reply, Send, Step
-from ibtui.auth.factor import plain_name
-from ibtui.errors import IbtuiError, LoginLocked, LoginRefused, PersonNeeded, UnknownReply, Unreachable
+from ibtui.auth import ocra, srp
+from ibtui.auth.effects import (
+    Answer,
+    Ask,
+    Cancel,
+    Challenge,
+    Choose,
+    Code,
+    Credentials,
+    Flow,
+    Note,
+    OtherFactor,
+    Reply,
+    Resend,
+    Send,
+    Spend,
+    Step,
+)
+from ibtui.auth.factor import factor, plain_name, plain_names, preferred, supported
+from ibtui.auth.ledger import Ledger, counted
+from ibtui.auth.replies import (
+    BROWSER,
+    fault,
+    read_challenge,
+    read_offer,
+    read_params,
+    read_result,
+)
+from ibtui.errors import FactorUnsupported, PersonNeeded, UnknownReply
+
+__all__ = ["Draw", "LoggedIn", "ask_code", "login", "read_params"]
 
 SUCCESS = "Client login succeeds"
+MAX_SLIPS = 5
+"""Answers that cannot be sent (no digits, a factor not offered) before the login ends."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _TEN_YEARS_MS = 3650 * 24 * 3600 * 1000
 
 
 @dataclass(slots=True)
 class Draw:
-    """The conversation's randomness, handed in so that transcripts can be replayed."""
+    """The conversation's randomness and time, handed in so that transcripts can be replayed."""
 
     a: Callable[[], int] = lambda: secrets.randbits(256)
     padding: bytes | None = None
@@ -38,48 +67,63 @@ class LoggedIn:
 
     username: str
     session_key: str = field(repr=False)
+    factor: str = ""
+    """SF code of the second factor that was used; empty without one."""
+    paper: bool | None = None
+    """Whether IBKR calls it a paper user name; None when it did not say."""
 
 
 @dataclass(slots=True)
 class _State:
     who: Credentials
     draw: Draw
+    ledger: Ledger
     group: srp.Group = srp.DEFAULT_GROUP
     a: int = 0
     A: int = 0
 
 
-def login(who: Credentials, draw: Draw | None = None) -> Flow[LoggedIn]:
-    """Prove the password and open the SSO session.
+def login(who: Credentials, draw: Draw | None = None, *, prefer: Sequence[str] = ()) -> Flow[LoggedIn]:
+    """Prove the password, answer the second factor and open the SSO session.
 
-    Yields effects (`auth.effects`), returns `LoggedIn`.
+    Yields effects (`auth.effects`), returns `LoggedIn`. `Spend("attempt")` comes before the
+    password proof leaves, `Spend("refund")` where that attempt cost nothing (`auth.ledger`),
+    `Spend("success")` at the end.
+
+    Args:
+        prefer: second factors to use without asking, the first that is offered: SF codes or
+            `totp`, `sms`, `ibkey`. Otherwise `Choose` is asked where several are offered.
 
     Raises:
-        LoginRefused: wrong user name or password; LoginLocked: no further attempt allowed.
-        PersonNeeded: the account wants a second factor.
+        LoginRefused: wrong user name or password; CodeRefused: wrong code; LoginLocked: no
+            further attempt allowed.
+        PersonNeeded: the second factor was not given; FactorUnsupported: it cannot be given here.
         UnknownReply: a reply the notes do not describe; its text is kept out of the error.
         Unreachable: IBKR's server answered with an error of its own.
     """
-    state = _State(who, draw or Draw())
+    state = _State(who, draw or Draw(), Ledger())
+    return (yield from counted(state.ledger, _talk(state, tuple(prefer))))
+
+
+def _talk(state: _State, prefer: tuple[str, ...]) -> Flow[LoggedIn]:
+    who = state.who
     yield Note(Step.PASSWORD, "asking IBKR how to prove the password")
     params = yield from _initialise(state)
     yield Note(Step.PASSWORD, "proving the password")
     proof = srp.prove(who.username, who.password, params, state.a, state.A)
     offered = yield from _complete(state, params, proof)
     yield Note(Step.PASSWORD, done=True)
+    code, response = "", ""
     if offered:
-        yield Note(Step.FACTOR, ", ".join(plain_name(code) for code in offered))
-        yield Ask(Challenge(offered[0], "", others=tuple(offered[1:])))
-        raise PersonNeeded(
-            f"IBKR wants a second factor for {who.username}: {', '.join(map(plain_name, offered))}."
-            " This version of ibtui cannot answer it yet.",
-            "Log in with a browser at the gateway's address; ibtui then sees the session by itself.",
-        )
-    yield Note(Step.FACTOR, "none asked for", done=True)
+        code, response = yield from _second_factor(state, proof, offered, prefer)
+        yield Note(Step.FACTOR, done=True)
+    else:
+        yield Note(Step.FACTOR, "none asked for", done=True)
     yield Note(Step.SESSION, "opening the session")
-    yield from _dispatch(state, proof)
+    yield from _dispatch(state, proof, response)
+    yield Spend("success")
     yield Note(Step.SESSION, done=True)
-    return LoggedIn(who.username, proof.session_key)
+    return LoggedIn(who.username, proof.session_key, code, params.paper)
 
 
 def _initialise(state: _State) -> Flow[srp.Params]:
@@ -107,7 +151,7 @@ def _initialise(state: _State) -> Flow[srp.Params]:
     )
 
 
-def _complete(state: _State, params: srp.Params, proof: srp.Proof) -> Flow[list[str]]:
+def _complete(state: _State, params: srp.Params, proof: srp.Proof) -> Flow[tuple[str, ...]]:
     """Request 3; returns the second factors offered, empty when none is wanted."""
     form = [
         ("ACTION", "COMPLETEAUTH"),
@@ -119,39 +163,144 @@ def _complete(state: _State, params: srp.Params, proof: srp.Proof) -> Flow[list[
     ]
     if params.rsa_modulus is not None:
         form.append(("EKX", srp.rsa_text(proof.K.hex(), params.rsa_modulus, padding=state.draw.padding)))
-    reply = yield _authenticator(state, tuple(form))
-    root = _xml(reply)
-    theirs = (root.findtext("ini_params/M2") or "").strip().lower()
-    if theirs != proof.M2:
-        if (root.findtext("auth_info/reached_max_login") or "").strip() == "true":
-            raise LoginLocked(
-                "IBKR refused user name or password and allows no further attempt.",
-                "Do not try again. Unlock the account in IBKR's Client Portal or by phone.",
-            )
-        raise LoginRefused(
-            "IBKR refused user name or password.",
-            "Check both, then try again; too many refusals lock the account.",
+    yield from state.ledger.spend()
+    reply = yield from state.ledger.post(_authenticator(state, tuple(form)), judged=True)
+    return read_offer(reply, proof.M2)
+
+
+def _second_factor(
+    state: _State, proof: srp.Proof, offered: tuple[str, ...], prefer: tuple[str, ...]
+) -> Flow[tuple[str, str]]:
+    """Requests 4 and 5; returns the SF code and the RESPONSE that was accepted."""
+    able = supported(offered)
+    yield Note(Step.FACTOR, plain_names(offered))
+    if not able:
+        raise FactorUnsupported(
+            f"IBKR wants a second factor for {state.who.username}: {plain_names(offered)}."
+            " ibtui cannot answer it, and trying again does not help.",
+            BROWSER,
         )
-    types = root.findtext("sftypes") or ""
-    return [code.strip() for code in types.split(",") if code.strip()]
+    code = preferred(prefer, able) or (able[0] if len(able) == 1 else "")
+    if not code:
+        chosen: str | Cancel = yield Choose(able)
+        if isinstance(chosen, Cancel):
+            raise stopped(state.who.username, able)
+        if chosen not in able:
+            raise FactorUnsupported(f"{not_valid(chosen, able)}.", "Choose one of these.")
+        code = chosen
+
+    def request(code: str) -> Flow[tuple[Reply, float]]:
+        """Request 4, and the clock's difference as its reply shows it."""
+        return (yield from _ask_for(state, proof, code))
+
+    code, answer = yield from ask_code(request, code, able, state.who.username)
+    if answer.counted:
+        yield Spend("counter")
+    response = _digits(answer)
+    form = (
+        ("ACTION", "COMPLETETWOFACT"),
+        ("APP_NAME", ""),
+        ("USER", state.who.username),
+        ("ACCT", ""),
+        ("RESPONSE", response),
+        ("VERSION", "1"),
+        ("SF", code),
+    )
+    yield Note(Step.FACTOR, f"{plain_name(code)}: checking the answer")
+    reply = yield from state.ledger.post(_authenticator(state, form), judged=True)
+    read_result(reply, code)
+    return code, response
 
 
-def _dispatch(state: _State, proof: srp.Proof) -> Flow[None]:
+def _ask_for(state: _State, proof: srp.Proof, code: str) -> Flow[tuple[Reply, float]]:
+    form = (
+        ("ACTION", "COMPLETEAUTH_1"),
+        ("APP_NAME", ""),
+        ("USER", state.who.username),
+        ("ACCT", ""),
+        ("M1", proof.M1),
+        ("VERSION", "1"),
+        ("SF", code),
+    )
+    reply = yield from state.ledger.post(_authenticator(state, form, _session(proof)))
+    return reply, ocra.skew(reply.date, state.draw.now_ms() / 1000)
+
+
+def ask_code(
+    request: Callable[[str], Flow[tuple[Reply, float]]], code: str, able: tuple[str, ...], username: str
+) -> Flow[tuple[str, Code]]:
+    """Ask IBKR for a challenge (`request`) and the person for its answer, until there is one to send.
+
+    An answer that cannot be right (no digits, a wrong number of them) is asked for again
+    instead of being sent: IBKR would count it. Returns the SF code in use and the answer.
+
+    Raises:
+        PersonNeeded: the person stopped, or gave nothing that could be sent.
+        FactorUnsupported, LoginRefused, UnknownReply, Unreachable: see `replies.read_challenge`.
+    """
+    slips, problem = 0, ""
+    asked = None
+    while slips < MAX_SLIPS:
+        if asked is None:
+            reply, skew = yield from request(code)
+            asked = read_challenge(reply, code)
+        others = tuple(other for other in able if other != code)
+        answer: Answer = yield Ask(Challenge(code, asked.kind, asked.challenge, others, skew, problem))
+        problem = ""
+        match answer:
+            case Cancel():
+                break
+            case Resend():
+                asked = None
+            case OtherFactor(other) if other in able:
+                asked, code = None, other
+            case OtherFactor(other):
+                slips, problem = slips + 1, f"{not_valid(other, able)}."
+            case Code():
+                wanted = factor(code).digits
+                if re.fullmatch(rf"[0-9]{{{wanted}}}", _digits(answer)):
+                    return code, answer
+                slips, problem = slips + 1, f"That was not sent: the answer has {wanted} digits."
+    raise stopped(username, (code,))
+
+
+def stopped(username: str, offered: Sequence[str]) -> PersonNeeded:
+    """The error of a second factor that was asked for and not given."""
+    return PersonNeeded(
+        f"IBKR wants a second factor for {username}: {plain_names(offered)}. It was not given.",
+        "Log in again and answer it, or log in with a browser at the gateway's address.",
+    )
+
+
+def not_valid(code: str, able: Sequence[str]) -> str:
+    """login.md §8."""
+    return f"{code} is not valid for the account, only: {', '.join(able)} are available"
+
+
+def _digits(answer: Code) -> str:
+    """As people type and apps show codes: `123 456`, `123-456`."""
+    return re.sub(r"[\s\-]", "", answer.text.reveal())
+
+
+def _dispatch(state: _State, proof: srp.Proof, response: str) -> Flow[None]:
     """Request 6: hand the proof to the gateway, which opens the session (login.md §3, §9.4)."""
     form = (
         ("user_name", state.who.username),
         ("password", "x" * 24),
-        ("chlginput", ""),
+        ("chlginput", response),
         ("loginType", "0"),
         ("forwardTo", "22"),
         ("M1", proof.M1),
         ("M2", proof.M2),
     )
-    reply: Reply = yield Send(
-        "POST", "/sso/Dispatcher", form, cookies=(("XYZAB_AM.LOGIN", proof.session_key),)
-    )
+    send = Send("POST", "/sso/Dispatcher", form, cookies=_session(proof))
+    reply = yield from state.ledger.post(send, judged=True)
     if reply.status != 200 or reply.text.strip() != SUCCESS:
-        raise _fault(reply, "IBKR did not open the session although it accepted the password")
+        raise fault(reply, "IBKR did not open the session although it accepted the password")
+
+
+def _session(proof: srp.Proof) -> tuple[tuple[str, str], ...]:
+    return (("XYZAB_AM.LOGIN", proof.session_key),)
 
 
 def _authenticator(
@@ -168,64 +317,3 @@ def _sbid(draw: Draw) -> str:
         expiry, digit = divmod(expiry, 36)
         digits = _DIGITS[digit] + digits
     return noise + digits
-
-
-def read_params(reply: Reply) -> srp.Params:
-    """The reply to INIT (login.md §3, reply 2).
-
-    Raises:
-        LoginRefused: IBKR's own `<error>`; UnknownReply: members missing or not numbers.
-    """
-    root = _xml(reply)
-    error = (root.findtext("error") or "").strip()
-    if error:
-        raise LoginRefused(f"IBKR refused to begin the login: {error[:200]}", "Check the user name.")
-
-    def text(name: str) -> str:
-        return (root.findtext(f"ini_params/{name}") or "").strip()
-
-    algorithm = text("hash") or "SHA1"
-    if algorithm.upper().replace("-", "") != "SHA1":
-        raise UnknownReply(f"IBKR asks for the unknown hash {algorithm[:16]!r}.", "Log in with a browser.")
-    try:
-        modulus = text("rsapub")
-        params = srp.Params(
-            srp.Group(int(text("N"), 16), int(text("g"), 10)),
-            text("proto") or "6",
-            int(text("s"), 16),
-            int(text("B"), 16),
-            text("lp") != "false",
-            int(modulus, 16) if modulus else None,
-        )
-    except ValueError:
-        raise UnknownReply("IBKR's login reply lacks a number that ibtui needs.", _WHERE) from None
-    if params.proto not in srp.PROTOS:
-        raise UnknownReply(f"IBKR asks for the unknown password protocol {params.proto[:8]!r}.", _WHERE)
-    return params
-
-
-_WHERE = "Log in with a browser at the gateway's address, and report this."
-
-
-def _xml(reply: Reply) -> ET.Element:
-    # A document type could make the parser expand entities; no login reply has one.
-    if reply.status == 200 and "<!DOCTYPE" not in reply.text and "<!ENTITY" not in reply.text:
-        try:
-            return ET.fromstring(reply.text.strip())
-        except ET.ParseError:
-            pass
-    raise _fault(reply, "IBKR's login page gave a reply that ibtui does not know")
-
-
-def _fault(reply: Reply, what: str) -> IbtuiError:
-    if reply.status >= 500:
-        return Unreachable(
-            f"IBKR's login server answered {reply.status}; it may be in maintenance.",
-            "Try again in a few minutes.",
-        )
-    if reply.status == 404 and "Access Denied" in reply.text:
-        return Unreachable(
-            "The gateway does not let this machine in (Access Denied).",
-            "Add its address to ips.allow in conf.yaml.",
-        )
-    return UnknownReply(f"{what} (status {reply.status}).", _WHERE, reply.status)

@@ -70,6 +70,8 @@ class Params:
     long_password: bool = True
     """`lp`: false means only the first 8 characters of the password count."""
     rsa_modulus: int | None = None
+    paper: bool | None = None
+    """Whether the server calls the user name a paper one; None when it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
