@@ -91,7 +91,10 @@ class Terminal:
         self.ended = False
         self.status: int | None = None
         environment = dict(os.environ if env is None else env)
-        environment.update(TERM=term, COLUMNS=str(cols), LINES=str(rows))
+        environment["TERM"] = term
+        for name in ("COLUMNS", "LINES"):
+            # Programs believe these more than the terminal, and never hear of a resize.
+            environment.pop(name, None)
         if term == "xterm-256color":
             environment["COLORTERM"] = "truecolor"
         else:

@@ -183,7 +183,8 @@ class Rest:
         except RuntimeError as error:
             if not client.is_closed:
                 raise
-            raise Unreachable(f"{what}: the connection was closed meanwhile.", "Try again.") from error
+            # Not `Unreachable`: there is no use in asking again over this client.
+            raise GatewayDown(f"{what}: the connection was closed meanwhile.", "Try again.") from error
 
     def _transport(self, error: Exception, what: str) -> IbtuiError:
         where = self.address.where

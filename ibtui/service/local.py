@@ -9,14 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ibtui.auth.effects import Answers, Note, Step
-from ibtui.auth.login import login as login_flow
 from ibtui.clock import Clock, SystemClock, Tasks
 from ibtui.config import Profile, Settings
-from ibtui.core import drive
-from ibtui.core.client import IbkrClient
 from ibtui.core.feed import Feed, Hub
 from ibtui.core.models import AuthStatus, Event, Lamp, Status, Tickle
 from ibtui.core.store import Store
@@ -35,7 +32,11 @@ from ibtui.service.board import LOG_KEPT, Board
 from ibtui.service.host import LOG_IN, Host, host_for
 from ibtui.service.keeper import Keeper
 from ibtui.service.lamps import TAKE_OVER, after_login, brokerage_lamp, sso_lamp, unknown
+from ibtui.service.live import LiveValues
 from ibtui.service.runtime import Progress
+
+if TYPE_CHECKING:
+    from ibtui.core.client import IbkrClient
 
 PATIENCE_S = 15.0
 """Seconds one request may take."""
@@ -92,11 +93,8 @@ class LocalRuntime:
         self._host: Host = host_for(self._profile)
         self._client: IbkrClient | None = None
         self._connecting = asyncio.Lock()
-        self._going_live = asyncio.Lock()
+        self._live = LiveValues()
         self._wanted = live
-        self._live = False
-        self._stale = False
-        """The session was gone since `_live`: what is in the store and on the stream may be of another."""
         self._user = ""
         self._watching = False
         self._closed = False
@@ -155,6 +153,9 @@ class LocalRuntime:
     # Session -----------------------------------------------------------------------
 
     async def login(self, answers: Answers) -> None:
+        from ibtui.auth.login import login as login_flow
+        from ibtui.core import drive
+
         who = await answers.credentials(self._profile.username)
         client = await self._connect()
         with self._board.verb("sso", f"logging in {who.username}"):
@@ -164,7 +165,7 @@ class LocalRuntime:
                 self._board.event("login", error.what, "error")
                 raise
             self._user = done.username
-            self._stale = True
+            self._live.stale = True
             self._board.event("login", f"{done.username} accepted")
             self._board.lit("sso", "on", done.username)
         with self._board.verb("brokerage", "opening"):
@@ -226,9 +227,12 @@ class LocalRuntime:
         """The lamps as they are, and the setting that keeps us from looking closer."""
         gateway = await self._host.look()
         found = {"gateway": gateway, "sso": unknown(), "brokerage": unknown()}
-        if gateway.state != "on":
-            return found, None
         old = self.status
+        if gateway.state != "on":
+            if (old.gateway.state, old.gateway.fix) == (gateway.state, gateway.fix):
+                # Why it ended says more than that nothing answers.
+                found["gateway"] = old.gateway
+            return found, None
         try:
             tickle = await self._tickle()
         except NotLoggedIn as error:
@@ -266,22 +270,7 @@ class LocalRuntime:
 
     async def go_live(self) -> None:
         self._wanted = True
-        async with self._going_live:
-            client = await self._connect()
-            if self._live and not self._stale:
-                return
-            self._live = self._stale = False
-            # A stream of an earlier session, or one that could not be opened.
-            await client.unwatch()
-            # Quick parts first: orders and trades answer only after a pause (web-api.md §1.6).
-            await client.load("accounts", "positions", "amounts")
-            done = await asyncio.gather(
-                client.watch(tickle_every=0), client.load("orders", "trades", "pnl"), return_exceptions=True
-            )
-            for result in done:
-                if isinstance(result, BaseException):
-                    raise result
-            self._live = client is self._client
+        await self._live.begin(await self._connect())
         self._watch()
 
     async def settled(self, kind: str, timeout: float = 10.0) -> None:
@@ -341,6 +330,9 @@ class LocalRuntime:
                 raise IbtuiError("ibtui is being closed.")
             if self._client is None:
                 door = await self._host.door()
+                # The network libraries: a look at a gateway that is down goes without them.
+                from ibtui.core.client import IbkrClient
+
                 self._client = IbkrClient(
                     door.url,
                     read_only=not self._profile.trading,
@@ -356,7 +348,7 @@ class LocalRuntime:
             return self._client
 
     async def _drop_client(self) -> None:
-        self._live = False
+        self._live.end()
         client, self._client = self._client, None
         if client is not None:
             await client.close()
@@ -367,7 +359,7 @@ class LocalRuntime:
 
     def _note_loss(self) -> None:
         if "off" in (self.status.gateway.state, self.status.sso.state):
-            self._stale = True
+            self._live.stale = True
 
     # The watch over it all ---------------------------------------------------------
 

@@ -87,4 +87,7 @@ def _load(with_log: bool) -> ModuleType:
         from ibtui import log, paths
 
         log.set_up(paths.log_dir())
+    # What the runtime would import with its first request; here it does not hold the screen up.
+    for name in ("ibtui.core.client", "ibtui.core.drive", "ibtui.auth.login"):
+        importlib.import_module(name)
     return importlib.import_module("ibtui.service.local")

@@ -1,0 +1,64 @@
+"""Live values of a client: snapshots and stream, begun once and anew after each loss of the session."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ibtui.errors import GatewayDown
+
+if TYPE_CHECKING:
+    from ibtui.core.client import IbkrClient
+
+
+class LiveValues:
+    """One stream at a time, however many ask for it."""
+
+    def __init__(self) -> None:
+        self.stale = False
+        """The session was gone meanwhile: what is in the store and on the stream may be of another."""
+        self._on: IbkrClient | None = None
+        self._lock = asyncio.Lock()
+        self._loading: asyncio.Task[None] | None = None
+
+    async def begin(self, client: IbkrClient) -> None:
+        """Load everything into the client's store and open its stream, unless that is done.
+
+        Raises:
+            IbtuiError: the first thing that could not be had.
+            GatewayDown: `end` was called meanwhile.
+        """
+        async with self._lock:
+            if self._on is client and not self.stale:
+                return
+            self._on, self.stale = None, False
+            loading = self._loading = asyncio.get_running_loop().create_task(_load(client))
+            try:
+                await loading
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                raise GatewayDown("The gateway went away while values were loaded.", "Try again.") from None
+            finally:
+                self._loading = None
+            self._on = client
+
+    def end(self) -> None:
+        """The client is about to be closed."""
+        self._on = None
+        if self._loading is not None:
+            self._loading.cancel()
+
+
+async def _load(client: IbkrClient) -> None:
+    # A stream of an earlier session, or one that could not be opened.
+    await client.unwatch()
+    # Quick parts first: orders and trades answer only after a pause (web-api.md §1.6).
+    await client.load("accounts", "positions", "amounts")
+    done = await asyncio.gather(
+        client.watch(tickle_every=0), client.load("orders", "trades", "pnl"), return_exceptions=True
+    )
+    for result in done:
+        if isinstance(result, BaseException):
+            raise result
