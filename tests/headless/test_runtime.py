@@ -157,9 +157,7 @@ async def test_garbage_on_the_socket_harms_nothing(live_sim: Sim) -> None:
         assert runtime.status.ready and len(runtime.events) < 15, words(runtime)
 
 
-@pytest.mark.parametrize(
-    ("kind", "said"), [("garble", "broken"), ("hang", "no answer"), ("status", "503"), ("cut", "broke")]
-)
+@pytest.mark.parametrize(("kind", "said"), [("garble", "broken"), ("hang", "no answer")])
 async def test_a_keep_alive_in_trouble_says_so_and_recovers(live_sim: Sim, kind: str, said: str) -> None:
     async with runtime_at(live_sim, timeout=1.0) as runtime:
         await actions.refresh(runtime)
@@ -179,15 +177,6 @@ def _clear(sim: Sim) -> None:
 
     request = urllib.request.Request(f"{sim.url}/sim/faults", method="DELETE")
     urllib.request.urlopen(request, context=ssl.create_default_context(cafile=sim.cert), timeout=5).close()
-
-
-async def test_dropped_sockets_come_back(live_sim: Sim) -> None:
-    async with runtime_at(live_sim) as runtime:
-        await actions.refresh(runtime)
-        await control(live_sim, "sockets", {"action": "drop"})
-        await until(lambda: "caught up" in words(runtime))
-        await streams(live_sim, runtime, 400.0)
-        assert runtime.status.ready
 
 
 async def test_the_session_expires_and_a_login_brings_everything_back(live_sim: Sim) -> None:
@@ -219,20 +208,6 @@ async def test_logged_out_elsewhere_and_back(live_sim: Sim) -> None:
         await browser.login(answers_of(live_sim))
         await until(lambda: runtime.status.ready)
         await streams(live_sim, runtime, 650.0)
-
-
-async def test_the_nightly_reset(live_sim: Sim) -> None:
-    async with runtime_at(live_sim) as runtime:
-        await actions.refresh(runtime)
-        await control(live_sim, "session", {"action": "reset"})
-        await until(lambda: not runtime.status.ready)
-        await asyncio.sleep(1)
-        assert any(lamp.fix or lamp.reason for lamp in (runtime.status.sso, runtime.status.brokerage))
-        if runtime.status.sso.state != "on":
-            await actions.login(runtime, answers_of(live_sim))
-        elif not runtime.status.ready:
-            await actions.take_over(runtime)
-        await streams(live_sim, runtime, 660.0)
 
 
 async def test_another_program_takes_the_session(live_sim: Sim) -> None:
