@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from gateway_tools import free_port
 
-from ibtui.gateway.conf import make_certificate
+from ibtui.gateway.certificate import make_certificate
 from ibtui.gateway.health import Kind, probe
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

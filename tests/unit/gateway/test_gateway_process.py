@@ -277,7 +277,7 @@ async def test_pid_file_of_another_process_is_never_signalled(tmp_path: Path) ->
 async def test_ready_file_tells_address_and_certificate(tmp_path: Path) -> None:
     from datetime import UTC, datetime
 
-    from ibtui.gateway.conf import make_certificate
+    from ibtui.gateway.certificate import make_certificate
 
     key, cert = make_certificate(datetime.now(UTC))
     (tmp_path / "key").write_bytes(key)
