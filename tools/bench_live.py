@@ -240,9 +240,9 @@ def live_section(home: Path, seconds: float, rates: tuple[int, ...] = (500, 5000
     hz = config.load(env={}).ui.refresh_hz
     return Section(
         "Market data to the screen",
-        f"ibtui demo on a pseudo-terminal of {COLS}x{ROWS}, Positions in front, refresh_hz {hz} (values wait\n"
-        f"up to {1000 // hz} ms on purpose); stamped when core has a message and when the frame with its row\n"
-        "is written.",
+        f"ibtui demo on a pseudo-terminal of {COLS}x{ROWS}, Positions in front, refresh_hz {hz} (values\n"
+        f"wait up to {1000 // hz} ms on purpose); stamped when core has a message and when the frame with\n"
+        "its row is written.",
         figures,
     )
 
