@@ -10,12 +10,13 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
 from struct import unpack
 from typing import TYPE_CHECKING, Any
 
-from ibtui.sim.instruments import Contract
+from ibtui.sim.instruments import Contract, plain
 
 if TYPE_CHECKING:
     from ibtui.sim.world import World
@@ -48,6 +49,18 @@ PERIODS = {
 """Unit: the largest number, and trading days of one."""
 STEPS = [(1 / 390, "1min"), (1, "1min"), (5, "15min"), (21, "30min"), (504, "1d"), (1e9, "1w")]
 """Default bar by trading days of the period."""
+SPANS: list[tuple[float, str, str]] = [
+    (3780, "1w", "1m"),
+    (504, "1d", "1m"),
+    (252, "8h", "1m"),
+    (126, "4h", "1m"),
+    (63, "2h", "1m"),
+    (21, "1h", "1m"),
+    (5, "10min", "1w"),
+    (1 / 6.5, "1min", "8h"),
+    (0, "1min", "1min"),
+]
+"""Shortest and longest bar from so many trading days on (the table's columns)."""
 SESSION_S = 390 * 60
 MAX_BARS = 1000
 OLDEST = 6000
@@ -69,7 +82,7 @@ class Wish:
     def of(cls, period: str, bar: str, start_time: str = "", outside_rth: bool = False) -> Wish:
         """Checked parameters of the REST route. ValueError for wrong ones."""
         wish = cls(period or "1w", bar, None, outside_rth)
-        if not wish.days or (bar and bar not in BAR_S):
+        if not wish.days or (bar and (bar not in BAR_S or not wish.fits)):
             raise ValueError("Bad Request: period or bar is not valid")
         if not start_time:
             return wish
@@ -90,6 +103,13 @@ class Wish:
             return 0.0
         most, days = PERIODS[match[2]]
         return int(match[1]) * days if 1 <= int(match[1]) <= most else 0.0
+
+    @property
+    def fits(self) -> bool:
+        """Whether the table of §5.9 has this bar for a period so long."""
+        shortest, longest = next(span for days, *span in SPANS if self.days >= days)
+        default = next(bar for days, bar in STEPS if self.days <= days)
+        return self.bar == default or BAR_S[shortest] <= BAR_S[self.bar] <= BAR_S[longest]
 
     @property
     def step(self) -> str:
@@ -241,7 +261,8 @@ def _body(
 
 
 def _extreme(bar: dict[str, Any], key: str, first: int) -> str:
-    return f"{bar[key] * PRICE_FACTOR:g}/{bar['v']:g}/{(bar['t'] - first) // 60000}"
+    price, volume = (plain(round(Decimal(repr(one)), 4)) for one in (bar[key] * PRICE_FACTOR, bar["v"]))
+    return f"{price}/{volume}/{(bar['t'] - first) // 60000}"
 
 
 def _first_day(past: Past, end: float) -> int:

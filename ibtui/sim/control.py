@@ -94,7 +94,7 @@ class _Desk:
         return self._sim.sms.rows()
 
     async def plant_sms(self, body: dict[str, Any], request: web.Request) -> Any:
-        """`{"body": .., "delay": s, "date_sent": .., "age_s": s, "from": .., "to": ..}`: all optional but body."""
+        """`{"body": .., "delay": s, "date_sent": .., "age_s": s, "from": .., "to": ..}`; body is a must."""
         message = self._sim.sms.plant(body)
         return {"sid": message.sid, "arrives": message.arrives, "date_sent": message.date_sent}
 
@@ -205,12 +205,18 @@ class _Desk:
         return {"action": action, "sessions": len(chosen)}
 
     async def sockets(self, body: dict[str, Any], request: web.Request) -> Any:
+        """drop, silent, and send (`frame`, as it is: what no order or price brings about, `blt` say)."""
         action = body.get("action")
         if action == "drop":
             return {"action": action, "sockets": self._sim.hub.drop()}
         if action == "silent":
             return {"action": action, "sockets": self._sim.hub.silence()}
-        raise UsageError("action must be drop or silent")
+        if action == "send":
+            frame = body.get("frame")
+            if not isinstance(frame, dict):
+                raise UsageError("frame must be an object")
+            return {"action": action, "sockets": self._sim.hub.broadcast(frame)}
+        raise UsageError("action must be drop, silent or send")
 
     async def orders(self, body: dict[str, Any], request: web.Request) -> Any:
         return await _maybe(self._sim.world.add_order(body))

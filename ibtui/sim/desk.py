@@ -74,10 +74,10 @@ class Desk:
         return pending.commit()
 
     def _ask_prompt(self, pending: Pending, question: Question) -> dict[str, Any]:
-        """Kind (d): answered through `/iserver/notification`."""
+        """Kind (d), in the reply and as `ntf`: answered through `/iserver/notification`."""
         self._prompt += 1
         self._prompts[str(self._prompt)] = pending
-        return {
+        prompt = {
             "orderId": pending.orders[0].order_id,
             "reqId": str(self._prompt),
             "dismissable": [],
@@ -87,6 +87,8 @@ class Desk:
             "messageId": question.message_id,
             "prompt": True,
         }
+        self._world.prompt(pending.orders[0].account, prompt)
+        return prompt
 
     def is_dead(self, reply_id: str, now: float) -> bool:
         """Whether the id was valid once and is not any more."""

@@ -51,6 +51,11 @@ class View:
         """The account's net liquidation value."""
         return self._book.totals().net_liquidation
 
+    @property
+    def last(self) -> str:
+        """The last price, with the letter before it that says it is none of this moment (`C`, `H`)."""
+        return self._world.quirks.price_prefix + self.quote.text(self.quote.last)
+
     def greeks(self) -> tuple[float, float, float, float] | None:
         """Delta, gamma, theta, vega of an option."""
         contract = self.contract
@@ -105,6 +110,39 @@ def _fixed(ratio: float, form: str) -> Maker:
     return value
 
 
+def _to_average(ratio: float) -> Maker:
+    """The price over the made-up average that `_fixed(ratio)` shows, in per cent."""
+
+    def value(view: View) -> Any:
+        if view.contract.sec_type != "STK":
+            return None
+        return f"{(float(view.quote.price / view.contract.start) / ratio - 1) * 100:.2f}%"
+
+    return value
+
+
+def _yield_of(side: str) -> Maker:
+    """A bond's current yield at its last, bid or ask price (a coupon of 4.25)."""
+
+    def value(view: View) -> Any:
+        price = view.quote.decimal(getattr(view.quote, side))
+        return f"{425 / float(price):.3f}%" if view.contract.sec_type == "BOND" else None
+
+    return value
+
+
+def _ex_date(view: View) -> Any:
+    today = view._world.catalogue.today
+    return f"{today:%Y%m%d}" if view.contract.kind == "COMMON" else None
+
+
+def _break_even(view: View) -> Any:
+    contract = view.contract
+    if contract.strike is None:
+        return None
+    return f"{contract.strike + view.quote.price * (1 if contract.right == 'C' else -1):.2f}"
+
+
 def _date(view: View) -> Any:
     return view.contract.expiry
 
@@ -124,7 +162,7 @@ def _months(view: View) -> Any:
 
 
 FIELDS: dict[str, Maker] = {
-    "31": lambda v: v.quote.text(v.quote.last),
+    "31": lambda v: v.last,
     "55": lambda v: v.contract.symbol,
     "58": lambda v: v.contract.name,
     "70": lambda v: v.quote.text(v.quote.high),
@@ -162,6 +200,9 @@ FIELDS: dict[str, Maker] = {
     "7084": lambda v: f"{v.contract.volatility * 104:.1f}%",
     "7087": lambda v: f"{v.contract.volatility * 96:.1f}%",
     "7088": lambda v: f"{v.contract.volatility * 95:.1f}%",
+    "7085": _fixed(610, "{:,.0f}"),
+    "7086": _fixed(85, "{:,.0f}"),
+    "7089": _fixed(190, "{:,.0f}"),
     "7094": lambda v: f"{v.contract.conid}@{v.contract.exchange}",
     "7184": lambda v: "1",
     "7219": lambda v: v.contract.full_name,
@@ -173,6 +214,8 @@ FIELDS: dict[str, Maker] = {
     "7283": lambda v: f"{v.contract.volatility * 100:.1f}%",
     "7286": _fixed(0.0042, "{:.2f}"),
     "7287": _fixed(0.0042 / 100, "{:.2f}%"),
+    "7285": _fixed(0.0031, "{:.2f}"),
+    "7288": _ex_date,
     "7289": lambda v: short_number(float(v.contract.start) * 15.6e9) if v.contract.kind == "COMMON" else None,
     "7290": lambda v: f"{22 + v.contract.conid % 17:.1f}" if v.contract.kind == "COMMON" else None,
     "7291": _fixed(1 / 29, "{:.2f}"),
@@ -185,6 +228,7 @@ FIELDS: dict[str, Maker] = {
     "7309": _greek(1),
     "7310": _greek(2),
     "7311": _greek(3),
+    "7607": _fixed(0.11, "{:.1f}%"),
     "7633": lambda v: f"{v.contract.volatility * 100:.1f}%" if v.contract.right else None,
     "7635": lambda v: v.quote.text(v.quote.last),
     "7636": _fixed(1e5, "{:,.0f}"),
@@ -192,14 +236,25 @@ FIELDS: dict[str, Maker] = {
     "7638": lambda v: f"{v.contract.conid % 9000:,}" if v.contract.right else None,
     "7639": _of_position(lambda v, p: f"{float(p.value(v.quote.price) / (v.net or 1) * 100):.2f}%"),
     "7644": lambda v: "Easy to borrow" if v.contract.sec_type == "STK" else None,
+    "7671": _fixed(0.0042, "{:.2f}"),
+    "7672": _fixed(0.0039, "{:.2f}"),
     "7674": _fixed(0.91, "{:.2f}"),
     "7675": _fixed(0.95, "{:.2f}"),
     "7676": _fixed(0.98, "{:.2f}"),
     "7677": _fixed(0.99, "{:.2f}"),
+    "7678": _to_average(0.91),
+    "7679": _to_average(0.95),
+    "7681": _to_average(0.99),
     "7682": lambda v: v.quote.text(v.quote.last - v.quote.open),
+    "7695": _break_even,
     "7697": lambda v: "2,104,377" if v.contract.sec_type == "FUT" else None,
+    "7698": _yield_of("last"),
+    "7699": _yield_of("bid"),
     "7714": _date,
+    "7715": lambda v: "20191115" if v.contract.sec_type == "BOND" else None,
     "7718": lambda v: f"{0.6 + v.contract.volatility * 2:.2f}" if v.contract.sec_type == "STK" else None,
+    "7720": _yield_of("ask"),
+    "7724": _to_average(0.98),
     "7741": lambda v: v.quote.text(v.quote.prior),
     "7762": lambda v: str(v.quote.volume),
     "7768": lambda v: "1",
@@ -209,14 +264,13 @@ FIELDS: dict[str, Maker] = {
 
 
 def head(contract: Contract, conidex: str, now_ms: int) -> dict[str, Any]:
-    """The identity keys that every frame and row begins with."""
-    return {
-        "server_id": "q0",
-        "conidEx": conidex,
-        "conid": contract.conid,
-        "_updated": now_ms,
-        "6119": "q0",
-    }
+    """The identity keys that every `smd` frame begins with (§7.7)."""
+    return {"server_id": "q0", "conidEx": conidex, "conid": contract.conid, "_updated": now_ms, "6119": "q0"}
+
+
+def row_head(contract: Contract, conidex: str, now_ms: int) -> dict[str, Any]:
+    """The same keys in the order of a row of the REST snapshot (§5.8)."""
+    return {"conidEx": conidex, "conid": contract.conid, "server_id": "q0", "_updated": now_ms, "6119": "q0"}
 
 
 def utc_day(now: float) -> str:

@@ -73,7 +73,7 @@ class Handshake:
                 "ssoExpires": self._sessions.sso_left_ms(life),
                 "collission": False,
                 "userId": call.session.user.user_id,
-                "hmds": {"error": "no bridge"},
+                "hmds": self._history_status(call),
                 "iserver": {"authStatus": self._sessions.status(call.session, fail=False)},
             }
         )
@@ -82,6 +82,13 @@ class Handshake:
                 "x-sess-uuid", secrets.token_hex(12), path="/v1/api", httponly=True, secure=True
             )
         return response
+
+    def _history_status(self, call: Call) -> dict[str, Any]:
+        """`hmds` of tickle: no bridge until the session has asked for history (§2.3)."""
+        # The gateway's own tickle must fit into one of its reads (login.md §9.4 'Trap').
+        if "hmds" not in call.session.flags or own_request(call.request):
+            return {"error": "no bridge"}
+        return {"authStatus": self._sessions.status(call.session, fail=False)}
 
     async def validate(self, call: Call) -> web.StreamResponse:
         """GET /sso/validate: who is logged in; answers after a logout too."""
@@ -162,9 +169,14 @@ class Handshake:
         if body.get("publish") is not True:
             raise refuse(500, _NO_TOKEN)
         self._sessions.open_brokerage(life, compete=body.get("compete", False))
-        return reply(
-            {"passed": life.session.authenticated, **self._sessions.status(life.session, fail=False)}
-        )
+        return reply(self._opened(call, life))
+
+    def _opened(self, call: Call, life: Life) -> dict[str, Any]:
+        status = self._sessions.status(life.session, fail=False)
+        if call.quirks.init_reply == "status":
+            return status
+        short = {name: status[name] for name in ("authenticated", "connected", "competing", "hardware_info")}
+        return {"passed": life.session.authenticated, **short}
 
     def _gateway_init(self, life: Life, body: dict[str, Any]) -> web.StreamResponse:
         name = life.session.user.username.lower()

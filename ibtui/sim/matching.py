@@ -256,6 +256,7 @@ class Matcher:
         now = world.clock.now_ms()
         book = world.book(order.account)
         fee = commission(order.contract, quantity, price)
+        average = order.avg_price
         order.filled += quantity
         order.paid += quantity * price
         book.fill(order.contract, order.signed * quantity, price, fee)
@@ -268,19 +269,21 @@ class Matcher:
             held.quantity if held else Decimal(0),
             when if ago_ms is not None else now + round(world.quirks.commission_delay_s * 1000),
         )  # fmt: skip
-        self._fill_frames(order)
+        self._fill_frames(order, average)
         world.add_execution(execution, live=ago_ms is None)
         if order.oca or order.parent_id:
             self._cancel_siblings(order)
         return execution
 
-    def _fill_frames(self, order: Order) -> None:
+    def _fill_frames(self, order: Order, before: Decimal | None) -> None:
+        """The delta of a partial fill, or of the last one; `before` was the average price until now."""
         sizes = {"remainingQuantity": float(order.remaining), "filledQuantity": float(order.filled)}
-        average = price_text(order.contract, order.avg_price)
+        average = (
+            {} if before == order.avg_price else {"avgPrice": price_text(order.contract, order.avg_price)}
+        )
         head = {"acct": order.account, "orderId": order.order_id}
         if order.remaining > 0:
-            partial = {"sizeAndFills": fills_text(order)} | sizes | {"avgPrice": average}
-            self._world.emit_order(order, head | partial)
+            self._world.emit_order(order, head | {"sizeAndFills": fills_text(order)} | sizes | average)
             return
         order.status = "Filled"
         self.open.pop(order.order_id, None)
@@ -288,8 +291,6 @@ class Matcher:
         members = {"sizeAndFills": fills_text(order), "orderDesc": describe(order)} | sizes
         members |= {
             "status": "Filled",
-            "order_ccp_status": "Filled",
-            "avgPrice": average,
             "timeInForce": shown_tif(order),
             "price": price_text(order.contract, order.price),
             "bgColor": background,

@@ -50,10 +50,10 @@ class Pacing:
         self._now = now
         self._budgets: dict[str, _Budget] = {}
 
-    def admits(self, owner: str, method: str, path: str, *, box: bool) -> bool:
+    def admits(self, owner: str, method: str, path: str, *, box: bool, strict: bool = False) -> bool:
         """Whether this request may pass; `path` is below `/v1/api`. Refused calls use up nothing.
 
-        `box`: breaking a limit closes everything for 15 minutes.
+        `box`: breaking a limit closes everything for 15 minutes. `strict`: no calls may come together.
         """
         now = self._now()
         budget = self._budget(owner)
@@ -62,6 +62,8 @@ class Pacing:
         while budget.calls and now - budget.calls[0] >= WINDOW_S:
             budget.calls.popleft()
         gap, together = _limit(method, path)
+        if strict:
+            together = 1
         owed, since = budget.used.get(path, (0.0, now))
         owed = max(0.0, owed - (now - since) / gap) if gap else 0.0
         # A hair's width of tolerance: 0.999.. calls made up for in exactly `gap` seconds are one.

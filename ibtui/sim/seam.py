@@ -116,6 +116,8 @@ class Quirks:
     questions: list[str] | None = None
     """Question ids every order is asked; None: by the order's own content."""
     pacing: bool = True
+    pacing_strict: bool = False
+    """The letter of §1.6: no burst on a route with a limit, not even the second call after a cold one."""
     penalty_box: bool = False
     change_pct_as_text: bool = False
     """Field 83 as a string on REST."""
@@ -123,8 +125,16 @@ class Quirks:
     """What a good `ssodh/init` answers: the status object, or the short form of another build (§2.5)."""
     position_lag_s: float = 30.0
     """REST positions show a fill so late, unless invalidated (§3.8)."""
+    history_cold: str = "late"  # late | 503
+    """The first history reply of a session: half a second late, or 503 (§5.9, quirk 1)."""
+    price_prefix: str = ""
+    """Before field 31: `C` where the price is yesterday's close, `H` where trading is halted (§5.8)."""
+    market_lines: int = 100
+    """Market data streams at a time; what is too much is told as a contract without data (§5.8)."""
     abandoned_orders_live: bool = False
     """An order whose question was invalidated goes live with the next one of its kind (§4.7)."""
+    paper_element: bool = True
+    """The login's first reply has `<paper>`; older builds leave it out (login.md §3)."""
     sms_delay_s: float = 0.0
     """A login's text message arrives so much later."""
     enroll_error: str = ""

@@ -300,6 +300,7 @@ class Simulator:
             response = twilio.on_demand(response.status)
         if response is None:
             response = await self._answer(request, handler)
+            entry.status = response.status
             if fault is not None:
                 response = faults.after(fault, request, response)
         entry.status = response.status
@@ -343,7 +344,7 @@ class Simulator:
         bare, life = faults.bare(path), self._life(request)
         owner = "nobody" if life is None else str(id(life))
         if self.quirks.pacing and not self.pacing.admits(
-            owner, request.method, bare, box=self.quirks.penalty_box
+            owner, request.method, bare, box=self.quirks.penalty_box, strict=self.quirks.pacing_strict
         ):
             raise refuse(429, "Too Many Requests", with_status=True)
         if bare != HISTORY:

@@ -218,7 +218,8 @@ class Sessions:
         body |= {"competing": session.competing, "connected": session.connected}
         if not session.connected:
             return {**body, "MAC": MAC}
-        body |= {"message": "", "MAC": MAC, "serverInfo": SERVER, "hardware_info": HARDWARE}
+        server = SERVER if session.authenticated else dict.fromkeys(SERVER)
+        body |= {"message": "", "MAC": MAC, "serverInfo": server, "hardware_info": HARDWARE}
         return {**body, "fail": ""} if fail else body
 
     # --- inside ----------------------------------------------------------------------------

@@ -231,6 +231,12 @@ class Hub:
             socket.silent = True
         return len(self.sockets)
 
+    def broadcast(self, frame: dict[str, Any]) -> int:
+        """Send a frame on every live socket; returns how many there are."""
+        for socket in self.sockets:
+            socket.send(frame)
+        return len(self.sockets)
+
     async def close(self) -> None:
         """Close every socket, at most a second long."""
         for socket in list(self.sockets):

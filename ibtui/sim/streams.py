@@ -104,7 +104,8 @@ class Quotes:
         world = self._world
         now = world.clock.now()
         contract = contract_of(world, conidex)
-        if contract is None:
+        full = conidex not in self._streams and len(self._streams) >= world.quirks.market_lines
+        if contract is None or full:
             conid = int(conidex) if conidex.isdigit() else -1
             unknown = {"conid": conid, "conidEx": conidex, "55": "-", "31": "N/A"}
             self._send(unknown | {"topic": f"smd+{conidex}"})

@@ -217,6 +217,12 @@ class World:
         for listener in list(self.listeners):
             listener.on_notice(order.account, data)
 
+    def prompt(self, account: str, prompt: dict[str, Any]) -> None:
+        """Send an `ntf` frame with a server prompt in it (web-api.md §4.6 d)."""
+        data = frame({"topic": "ntf", "args": [prompt]})
+        for listener in list(self.listeners):
+            listener.on_notice(account, data)
+
     def _tell_prices(self, changed: set[int]) -> None:
         if changed:
             self.sequence += 1

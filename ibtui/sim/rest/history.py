@@ -28,14 +28,18 @@ async def _history(call: Call) -> web.StreamResponse:
         )
     except ValueError:
         raise refuse(400, "Bad Request: period, bar or startTime is not valid", with_status=True) from None
+    first = cold(call, "history")
+    if first and call.quirks.history_cold == "503":
+        raise refuse(503, "Service Unavailable", with_status=True)
     flights = call.session.scratch.setdefault("history", [0])
     if flights[0] >= MAX_FLIGHTS:
         raise refuse(429, "Too Many Requests", with_status=True)
     flights[0] += 1
     try:
-        # The back-end starts with the first request of a session (quirk 1). It may also answer 503
-        # then; published clients do not all try again, so that is left to the faults.
-        await wait(call, WARM_UP_S if cold(call, "history") else TRAVEL_S)
+        # The back-end starts with the first request of a session (quirk 1). Published clients do not
+        # all try again after a 503, so the other form is the default.
+        await wait(call, WARM_UP_S if first else TRAVEL_S)
+        call.session.flags.add("hmds")
         try:
             return reply(bars.history(call.world, contract, wish))
         except ValueError:
@@ -46,7 +50,7 @@ async def _history(call: Call) -> web.StreamResponse:
 
 async def _hmds(call: Call) -> web.StreamResponse:
     """The same over the other back-end, which has no session at first (§5.10)."""
-    if cold(call, "hmds"):
+    if cold(call, "hmds bridge"):
         raise refuse(400, "Bad Request: no bridge", with_status=True)
     return await _history(call)
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
-from ibtui.sim.fields import UNASKED, View, head
+from ibtui.sim.fields import UNASKED, View, row_head
+from ibtui.sim.instruments import Contract
 from ibtui.sim.rest.common import mapping, own_accounts, selected
 from ibtui.sim.seam import Call, Needs, Route, refuse, reply
 
 MAX_CONIDS = 100
 MAX_FIELDS = 50
-MAX_LINES = 100
 DEFAULT_FIELDS = ["31", "84", "86"]
 
 
@@ -37,17 +37,17 @@ def _row(call: Call, conidex: str, fields: list[str]) -> dict[str, Any]:
     conid = int(conidex.split("@")[0])
     contract = call.world.catalogue.get(conid)
     streams = call.session.snapshot_fields
-    if contract is None or (conid not in streams and len(streams) >= MAX_LINES):
+    if contract is None or (conid not in streams and len(streams) >= call.quirks.market_lines):
         return {"conid": conid, "conidEx": conidex, "55": "-", "31": "N/A"}
     first = conid not in streams
     asked = streams.setdefault(conid, set())
     asked.update(fields or (DEFAULT_FIELDS if not asked else []))
     call.world.market.watch(conid)
-    if first and call.quirks.cold_replies:
+    if call.quirks.cold_replies and (first or _unprepared(call, contract)):
         return {"conidEx": conidex, "conid": conid}
     account = selected(call) if selected(call) in own_accounts(call) else own_accounts(call)[0]
     view = View(call.world, contract, account)
-    row = head(contract, conidex, call.clock.now_ms())
+    row = row_head(contract, conidex, call.clock.now_ms())
     ordered = fields + sorted(asked - set(fields), key=_by_number)
     for field in [*UNASKED, *ordered]:
         value = view.value(field)
@@ -57,6 +57,11 @@ def _row(call: Call, conidex: str, fields: list[str]) -> dict[str, Any]:
             value = f"{value}%"
         row[field] = value
     return row
+
+
+def _unprepared(call: Call, contract: Contract) -> bool:
+    """A derivative whose underlying was not searched: its fields never fill (§1.7)."""
+    return bool(contract.und_conid) and contract.und_conid not in call.session.scratch.get("searched", ())
 
 
 def _by_number(field: str) -> tuple[int, str]:

@@ -48,7 +48,8 @@ async def _status(call: Call) -> web.StreamResponse:
     text = call.request.match_info["order_id"]
     order = call.world.orders.get(int(text)) if text.isdigit() else None
     account = scope(call, None)
-    if order is None or order.account not in ([account] if account else call.session.user.accounts):
+    names = [account] if account else call.session.user.accounts
+    if order is None or order.account not in names or order not in call.world.orders_of(order.account):
         await wait(call, UNKNOWN_WAIT_S)
         raise refuse(503, f"Order {text} is not found", with_status=True)
     return reply(status_row(order))
@@ -197,6 +198,12 @@ async def _whatif(call: Call) -> web.StreamResponse:
     return reply(preview(call.world, order, warm, problem))
 
 
+async def _alert(call: Call) -> web.StreamResponse:
+    """Alerts cannot be made on paper, nor by a user without that permission (§1.5, quirk 23)."""
+    account_of(call)
+    raise refuse(403, "You are not allowed to create alerts.")
+
+
 _ACCOUNT = "/iserver/account/{account}"
 ROUTES: list[Route] = [
     Route("GET", "/iserver/account/orders", _orders, Needs.ACCOUNTS),
@@ -208,5 +215,6 @@ ROUTES: list[Route] = [
     Route("POST", "/iserver/questions/suppress/reset", _reset),
     Route("POST", f"{_ACCOUNT}/order/{{order_id}}", _modify, Needs.ACCOUNTS),
     Route("DELETE", f"{_ACCOUNT}/order/{{order_id}}", _cancel, Needs.ACCOUNTS),
+    Route("POST", f"{_ACCOUNT}/alert", _alert, Needs.ACCOUNTS),
     Route("POST", "/iserver/notification", _notification, Needs.ACCOUNTS),
 ]
