@@ -129,7 +129,8 @@ def _rest(world: _World, host: str) -> Rest:
 async def _choose(answers: Answers, offered: tuple[str, ...]) -> Any:
     if not hasattr(answers, "choose"):  # answers made for a login without second factors
         raise PersonNeeded(
-            f"IBKR offers several second factors: {plain_names(offered)}.", "Say which one to use."
+            f"IBKR offers several second factors: {plain_names(offered)}.",
+            "Say which one to use, or log in with a browser at the gateway's address.",
         )
     return await answers.choose(offered)
 
