@@ -10,7 +10,6 @@ import hmac
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
-from xml.sax.saxutils import escape
 
 from aiohttp import web
 
@@ -187,7 +186,7 @@ class Enrollment:
             error = "invalid user"
         if error:
             self.sso.note(form.get("USER", ""), "INIT", False, where=_WHERE)
-            return xml_reply(f"<error>{escape(error)}</error>")
+            return xml_reply(f"<error>{error}</error>")
         rsapub = not self.quirks.enroll_without_rsapub
         talk, inside = await self.sso.begin(form, where=_WHERE, rsapub=rsapub)
         life.talk, life.configured, life.allowed, life.challenge = talk, False, False, ""

@@ -1,4 +1,4 @@
-"""Trouble on demand: `POST /sim/faults {path, kind, count, seconds, status}`."""
+"""Trouble on demand: `POST /sim/faults {path, kind, count, seconds, status, skip}`."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ class Fault:
     count: int
     seconds: float
     status: int
+    skip: int = 0
+    """So many requests pass unharmed first."""
 
     def hits(self, path: str) -> bool:
         """Whether it is for this path."""
@@ -48,6 +50,7 @@ class Fault:
             "count": None if self.count >= _FOREVER // 2 else self.count,
             "seconds": self.seconds,
             "status": self.status,
+            "skip": self.skip,
         }
 
 
@@ -72,11 +75,12 @@ class Faults:
             count = _FOREVER if given is None else int(given)
             seconds = float(wish.get("seconds") or 0.0)
             status = int(wish.get("status") or 503)
+            skip = int(wish.get("skip") or 0)
         except (TypeError, ValueError):
-            raise UsageError("count, seconds and status are numbers") from None
-        if count < 1 or seconds < 0 or not 200 <= status <= 599:
-            raise UsageError("count from 1, seconds from 0, status 200 to 599")
-        fault = Fault(path, kind, count, seconds, status)
+            raise UsageError("count, seconds, status and skip are numbers") from None
+        if count < 1 or seconds < 0 or skip < 0 or not 200 <= status <= 599:
+            raise UsageError("count from 1, seconds and skip from 0, status 200 to 599")
+        fault = Fault(path, kind, count, seconds, status, skip)
         self._waiting.append(fault)
         return fault
 
@@ -95,6 +99,9 @@ class Faults:
         for fault in self._waiting:
             of_frames = bare(fault.path) == SOCKET and fault.kind in FRAME_KINDS
             if of_frames == frames and fault.hits(path):
+                if fault.skip > 0:
+                    fault.skip -= 1
+                    continue
                 fault.count -= 1
                 if fault.count <= 0:
                     self._waiting.remove(fault)

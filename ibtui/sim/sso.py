@@ -161,7 +161,8 @@ class Sso:
             return None, "<error>invalid parameters</error>"
         self.note(user, "INIT", True, where=where)
         group = proof.group
-        paper = "" if login is None else f"<paper>{str(login.user.paper).lower()}</paper>"
+        told = self.scenario.quirks.paper_element
+        paper = f"<paper>{str(login.user.paper).lower()}</paper>" if login is not None and told else ""
         return Talk(login, proof, self.clock.now(), where, rsapub), (
             f"<ini_params><N>{group.n:x}</N><g>{group.g}</g><proto>{group.proto}</proto><hash>SHA1</hash>"
             f"<s>{proof.salt:x}</s><B>{proof.b_public:x}</B><lp>{str(not group.short).lower()}</lp>"

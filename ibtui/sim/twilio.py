@@ -63,11 +63,12 @@ class Twilio:
         if request.match_info["sid"] != self.sid:
             return await self._nothing(request)
         try:
-            chosen = [one for one in self._outbox.arrived() if _wanted(one, request)]
+            tests = _filters(request)
             size = min(_LARGEST, max(1, int(request.query.get("PageSize", _PAGE))))
             page = max(0, int(request.query.get("Page", 0)))
         except ValueError as problem:
             return error(400, 20001, str(problem))
+        chosen = [one for one in self._outbox.arrived() if all(test(one) for test in tests)]
         return reply(self._page(request, chosen, size, page))
 
     def _page(self, request: web.Request, chosen: list[Message], size: int, page: int) -> dict[str, Any]:
@@ -123,16 +124,24 @@ class Twilio:
         }
 
 
-def _wanted(one: Message, request: web.Request) -> bool:
-    """Whether a message passes the query's filters; both ends of a time are inclusive."""
-    tests: dict[str, Callable[[str], bool]] = {
-        "DateSent>": lambda text: one.date_sent >= _instant(text),
-        "DateSent<": lambda text: one.date_sent <= _instant(text),
-        "DateSent": lambda text: _day(one.date_sent) == _day(_instant(text)),
-        "To": lambda text: one.to == text,
-        "From": lambda text: one.sender == text,
-    }
-    return all(tests[name](text) for name, text in request.query.items() if name in tests)
+def _filters(request: web.Request) -> list[Callable[[Message], bool]]:
+    """What the query wants of a message; both ends of a time are inclusive. Raises ValueError."""
+    given = request.query
+    tests: list[Callable[[Message], bool]] = []
+    if "DateSent>" in given:
+        first = _instant(given["DateSent>"])
+        tests.append(lambda one: one.date_sent >= first)
+    if "DateSent<" in given:
+        last = _instant(given["DateSent<"])
+        tests.append(lambda one: one.date_sent <= last)
+    if "DateSent" in given:
+        day = _day(_instant(given["DateSent"]))
+        tests.append(lambda one: _day(one.date_sent) == day)
+    if "To" in given:
+        tests.append(lambda one: one.to == given["To"])
+    if "From" in given:
+        tests.append(lambda one: one.sender == given["From"])
+    return tests
 
 
 def _instant(text: str) -> int:

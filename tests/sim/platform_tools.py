@@ -73,15 +73,16 @@ class SrpClient:
             "M1": m1.hex(),
             "M2": digest(raw(a_pub), drop_zero(m1), drop_zero(key)).hex(),
             "key": digest(raw(b_pub), drop_zero(key)).hex(),
+            "K": key.hex(),
             "EKX": encrypt(key.hex(), int(reply["rsapub"], 16)),
         }
 
 
-def encrypt(text: str, modulus: int) -> str:
+def encrypt(text: str, modulus: int, exponent: int = 3) -> str:
     size = (modulus.bit_length() + 7) // 8
     filler = bytes(random.randrange(1, 256) for _ in range(size - 3 - len(text)))
     block = b"\x00\x02" + filler + b"\x00" + text.encode()
-    out = f"{pow(int.from_bytes(block, 'big'), 3, modulus):x}"
+    out = f"{pow(int.from_bytes(block, 'big'), exponent, modulus):x}"
     return out if len(out) % 2 == 0 else "0" + out
 
 
