@@ -15,7 +15,7 @@ _OPEN = {
     # Form fields of the login (login.md §3, §6) that say what was asked but give nothing away.
     "action", "app_name", "mode", "force_login", "user", "acct", "version", "sf", "user_name",
     "logintype", "forwardto", "resp_type", "os", "country_code", "storage", "key_type", "username",
-    "grant_type",
+    "grant_type", "app_version", "carrier_name",
 }  # fmt: skip
 _HIDDEN_JSON = {
     "password", "session", "response", "challenge", "token", "access_token", "refresh_token",

@@ -106,6 +106,8 @@ def _default_logins(seed: int) -> list[Login]:
         ("later123", ["DU4567898"], ["5.2a"], Group()),
         ("limit123", ["DU4567899"], ["5.2a"], Group()),
         ("moved123", ["DU4567811"], ["4.2"], Group(OTHER_N, OTHER_G)),
+        # A factor that none of the notes knows.
+        ("novel123", ["DU4567812"], ["7.4"], Group()),
     ]
     return [
         Login(

@@ -51,6 +51,13 @@ async def test_login_through_the_gateway(behind: Behind, user: str, code: str) -
         await client.direct.http.aclose()
 
 
+async def test_maintenance_reaches_the_client(behind: Behind) -> None:
+    behind.sim.maintenance_until = behind.sim.clock.now() + 60
+    assert (await behind.http.get("/")).status_code == 302
+    assert (await behind.http.get("/sso/Login")).status_code == 503
+    assert (await behind.post_form("/sso/Authenticator", ACTION="INIT")).status_code == 503
+
+
 async def test_enrollment_through_the_gateway(behind: Behind) -> None:
     """Not what a client does (it goes to the login host directly), but the gateway lets it."""
     enroller = Enroller(behind.sim, "sms12345")

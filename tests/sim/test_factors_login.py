@@ -186,7 +186,9 @@ async def test_the_rfc_counter() -> None:
         await sim.stop()
 
 
-@pytest.mark.parametrize(("user", "code"), [("grid1234", "3"), ("token123", "5.2a"), ("card1234", "4.1")])
+@pytest.mark.parametrize(
+    ("user", "code"), [("grid1234", "3"), ("token123", "5.2a"), ("card1234", "4.1"), ("novel123", "7.4")]
+)
 async def test_what_nobody_can_answer(sim: Simulator, client: FactorClient, user: str, code: str) -> None:
     solved = await client.proved(user)
     assert await client.ask(user, solved, code) == {"type": "IBTK"}
