@@ -17,8 +17,9 @@ def unknown() -> Lamp:
 
 def sso_lamp(error: NotLoggedIn, fix: str, old: Lamp) -> Lamp:
     """Nobody is logged in; where a refused login has left its reason, that stays."""
-    kept = old.reason if old.state == "off" else ""
-    return Lamp(state="off", reason=kept or "nobody is logged in", fix=fix)
+    if old.state == "off" and old.reason:
+        return Lamp(state="off", since=old.since, reason=old.reason, fix=old.fix or fix)
+    return Lamp(state="off", reason="nobody is logged in", fix=fix)
 
 
 def after_login(tickle: Tickle, user: str, old: Lamp, now: datetime) -> Lamp:

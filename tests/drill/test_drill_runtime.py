@@ -8,8 +8,16 @@ import pytest
 
 from ibtui.service import actions, keeper
 from tests.conftest import Sim, StartSim
-from tests.headless.test_runtime import _clear, answers_of, control, runtime_at, streams, until, words
-from tests.headless.test_words import free_port
+from tests.headless.test_headless_runtime import (
+    _clear,
+    answers_of,
+    control,
+    runtime_at,
+    streams,
+    until,
+    words,
+)
+from tests.headless.test_headless_words import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -52,7 +60,7 @@ async def test_a_keep_alive_in_trouble_says_so_and_recovers(live_sim: Sim, kind:
 async def test_a_stall_of_thirty_seconds(live_sim: Sim) -> None:
     async with runtime_at(live_sim) as runtime:
         await actions.refresh(runtime)
-        await control(live_sim, "faults", {"path": "/*", "kind": "delay", "count": 6, "seconds": 30})
+        await control(live_sim, "faults", {"path": "/tickle", "kind": "delay", "count": 2, "seconds": 30})
         await until(lambda: "no answer within 15 s" in runtime.status.sso.reason, 60)
         assert "try again later" in runtime.status.sso.fix
         await until(lambda: runtime.status.ready, 120)

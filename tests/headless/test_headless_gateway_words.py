@@ -13,7 +13,7 @@ from ibtui import paths
 from ibtui.service import host, pins
 from tests.conftest import Sim, StartSim
 from tests.headless.conftest import Run, write_profile
-from tests.headless.test_words import free_port
+from tests.headless.test_headless_words import free_port
 
 
 def alive(pid: int) -> bool:
