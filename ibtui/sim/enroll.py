@@ -161,6 +161,9 @@ class Enrollment:
         form = {name: str(value) for name, value in (await request.post()).items()}
         action = form.get("ACTION", "")
         life = self._life(request)
+        if form.get("RESP_TYPE") != ("JSON" if action == "COMPLETETWOFACT" else "XML"):
+            # A browser's page: what this address is when nobody asks for data.
+            return web.Response(text="<html></html>", content_type="text/html")
         if life is None or form.get("VERSION") != "1":
             self.sso.note(form.get("USER", ""), action, False, where=_WHERE)
             return xml_reply("<error>session expired</error>")

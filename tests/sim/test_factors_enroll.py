@@ -86,6 +86,15 @@ async def test_the_first_reply_may_be_an_error(tls: Simulator) -> None:
         assert await enroller.begin() == {"error": "invalid user"}
 
 
+async def test_without_the_type_of_reply_it_is_a_page(tls: Simulator) -> None:
+    async with Enroller(tls, "sms12345") as enroller:
+        await enroller.prove_password(await enroller.begin())
+        for fields in ({}, {"RESP_TYPE": "JSON"}):
+            reply = await enroller.dynamic(ACTION="COMPLETEAUTH_1", VERSION="1", SF="4.2", **fields)
+            assert reply.headers["content-type"].startswith("text/html")
+        assert await enroller.control("/sms") == []
+
+
 async def test_an_empty_rsapub_needs_no_ekx(tls: Simulator) -> None:
     async with Enroller(tls, "sms12345") as enroller:
         await enroller.control("/quirks", {"enroll_without_rsapub": True})
