@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import hmac
 import re
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -164,3 +165,18 @@ def skew(server: datetime | None, now: float) -> float:
         return 0.0
     ahead = server.timestamp() + 0.5 - now
     return ahead if abs(ahead) > DRIFT_S else 0.0
+
+
+def make_pin() -> Secret:
+    """A new PIN for IB Key: 6 digits from a cryptographic source."""
+    return Secret(f"{secrets.randbelow(1_000_000):06d}")
+
+
+def check_pin(pin: Secret) -> None:
+    """A PIN as IBKR's app has them; leading zeros count.
+
+    Raises:
+        UsageError: it is not 4 to 6 digits.
+    """
+    if not re.fullmatch(r"[0-9]{4,6}", pin.reveal()):
+        raise UsageError("The PIN of IB Key has 4 to 6 digits.", "Choose another, or let ibtui make one.")
