@@ -201,6 +201,12 @@ def reply(body: Any, status: int = 200) -> web.Response:
     )
 
 
+def not_found() -> web.Response:
+    """The page of an unknown path (web-api.md §1.4)."""
+    page = "<html><body><h1>Resource not found</h1></body></html>"
+    return web.Response(status=404, text=page, content_type="text/html")
+
+
 class Refusal(Exception):
     """Raised by a handler to end the call with an error reply."""
 

@@ -29,7 +29,7 @@ from ibtui.sim.pacing import HISTORY, Pacing
 from ibtui.sim.rest import ROUTES
 from ibtui.sim.rest.accounts import accounts_payload
 from ibtui.sim.scenario import Login, Scenario
-from ibtui.sim.seam import Call, Needs, Refusal, Route, Session, SimClock, refuse, reply
+from ibtui.sim.seam import Call, Needs, Refusal, Route, Session, SimClock, not_found, refuse, reply
 from ibtui.sim.sessions import Life, Sessions
 from ibtui.sim.sms import Outbox
 from ibtui.sim.sockets import Frame, Hub, Topics
@@ -40,7 +40,6 @@ from ibtui.sim.world import World
 log = logging.getLogger("ibtui.sim")
 
 _TICK_S = 0.1
-_NOT_FOUND = "<html><body><h1>Resource not found</h1></body></html>"
 _MAINTENANCE = "<html><body><h1>System maintenance</h1></body></html>"
 _SOCKET = "/v1/api/ws"
 _PREFIXES = ("/v1/api", "/v1/portal")
@@ -361,7 +360,7 @@ class Simulator:
             life = self._life(request)
             if request.path.startswith("/v1/") and (life is None or life.over):
                 raise Refusal(401, None)
-            return web.Response(status=404, text=_NOT_FOUND, content_type="text/html")
+            return not_found()
         return await handler(request)  # type: ignore[no-any-return]
 
 

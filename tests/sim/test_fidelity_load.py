@@ -79,7 +79,7 @@ class Stream:
 
 @pytest.mark.slow
 async def test_five_thousand_frames_a_second_and_ten_thousand_positions(live_sim: Sim) -> None:
-    """One TLS client: five seconds of 5,000 prices each, every other topic open, then 10,000 rows by pages."""
+    """One TLS client: five seconds of 5,000 prices each, every other topic open, 10,000 rows by pages."""
     assert live_sim.cert is not None
     tls = ssl.create_default_context(cafile=live_sim.cert)
     client = httpx.AsyncClient(base_url=live_sim.url, verify=tls, trust_env=False, timeout=20)

@@ -11,11 +11,11 @@ from ibtui.sim import figures
 from ibtui.sim.books import ZERO, Book
 from ibtui.sim.rest.common import book_of, own_accounts, selected
 from ibtui.sim.seam import Call, Route, Session, refuse, reply
+from ibtui.sim.sessions import SERVER
 
 if TYPE_CHECKING:
     from ibtui.sim.world import World
 
-SERVER = {"serverName": "JifX10427", "serverVersion": "Build 10.45.1a, Apr 22, 2026 1:39:05 PM"}
 _TYPES = "STK,CFD,OPT,FOP,WAR,FUT,BAG,PDC,CASH,IND,BOND,BILL,FUND,SLB,News,CMDTY,IOPT,ICU,ICS,PHYSS,CRYPTO"
 _FEATURES: dict[str, Any] = {
     "showGFIS": True,

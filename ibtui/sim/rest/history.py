@@ -8,7 +8,6 @@ from ibtui.sim import bars
 from ibtui.sim.rest.common import cold, conid_of, truth, wait
 from ibtui.sim.seam import Call, Needs, Route, refuse, reply
 
-MAX_FLIGHTS = 5
 TRAVEL_S = 0.05
 WARM_UP_S = 0.5
 SOURCES = frozenset({"", "trades", "midpoint", "bid_ask", "bid", "ask"})
@@ -31,21 +30,14 @@ async def _history(call: Call) -> web.StreamResponse:
     first = cold(call, "history")
     if first and call.quirks.history_cold == "503":
         raise refuse(503, "Service Unavailable", with_status=True)
-    flights = call.session.scratch.setdefault("history", [0])
-    if flights[0] >= MAX_FLIGHTS:
-        raise refuse(429, "Too Many Requests", with_status=True)
-    flights[0] += 1
+    # The back-end starts with the first request of a session (quirk 1). Published clients do not
+    # all try again after a 503, so the other form is the default.
+    await wait(call, WARM_UP_S if first else TRAVEL_S)
+    call.session.flags.add("hmds")
     try:
-        # The back-end starts with the first request of a session (quirk 1). Published clients do not
-        # all try again after a 503, so the other form is the default.
-        await wait(call, WARM_UP_S if first else TRAVEL_S)
-        call.session.flags.add("hmds")
-        try:
-            return reply(bars.history(call.world, contract, wish))
-        except ValueError:
-            raise refuse(500, "Chart data unavailable") from None
-    finally:
-        flights[0] -= 1
+        return reply(bars.history(call.world, contract, wish))
+    except ValueError:
+        raise refuse(500, "Chart data unavailable") from None
 
 
 async def _hmds(call: Call) -> web.StreamResponse:

@@ -9,7 +9,7 @@ from aiohttp import web
 from ibtui.sim.fields import UNASKED, View, row_head
 from ibtui.sim.instruments import Contract
 from ibtui.sim.rest.common import mapping, own_accounts, selected
-from ibtui.sim.seam import Call, Needs, Route, refuse, reply
+from ibtui.sim.seam import Call, Needs, Route, not_found, refuse, reply
 
 MAX_CONIDS = 100
 MAX_FIELDS = 50
@@ -93,8 +93,7 @@ async def _unsubscribe_all(call: Call) -> web.StreamResponse:
 
 async def _gone(call: Call) -> web.StreamResponse:
     """Routes that answered 404 in 2026."""
-    page = "<html><body><h1>Resource not found</h1></body></html>"
-    return web.Response(status=404, text=page, content_type="text/html")
+    return not_found()
 
 
 ROUTES: list[Route] = [
