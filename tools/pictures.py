@@ -39,7 +39,8 @@ _NUMBERS = ((re.compile(r"(pid(?:&#160;|\s))(\d+)"), "4"), (re.compile(r"(127\.0
 def masked(svg: str) -> str:
     """The picture with other process ids and ports of the same width, so that nothing moves."""
     for pattern, digit in _NUMBERS:
-        svg = pattern.sub(lambda it, digit=digit: it[1] + digit + "0" * (len(it[2]) - 1), svg)
+        for found in set(pattern.findall(svg)):
+            svg = svg.replace("".join(found), found[0] + digit.ljust(len(found[1]), "0"))
     # No font from the network: nobody is told who reads, and pages that show pictures refuse it anyway.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family: Fira Code, monospace", f"font-family: {_FONTS}", svg)

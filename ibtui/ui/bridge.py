@@ -11,6 +11,9 @@ from ibtui.ui.messages import BY_KIND, Changed
 if TYPE_CHECKING:
     from ibtui.core.feed import Change, Feed
 
+BURST_S = 0.02
+"""How long the first of several changes waits for the others."""
+
 
 def messages(changes: Iterable[Change]) -> list[Changed]:
     """One message for each kind of message in `changes`, with all its keys."""
@@ -23,15 +26,19 @@ def messages(changes: Iterable[Change]) -> list[Changed]:
 
 
 async def carry(feed: Feed, refresh_hz: int, post: Callable[[Changed], None]) -> None:
-    """Hand over what changes until cancelled; waits a frame first, so that a burst is one message.
+    """Hand over what changes until cancelled; waits a moment first, so that a burst is one message,
+    and longer while the last messages are younger than `1 / refresh_hz` seconds.
 
     Screens that are hidden get nothing: they read the store when they come back.
     """
     pause = 1 / refresh_hz
+    clock = asyncio.get_running_loop().time
+    last = -pause
     try:
         while True:
             await feed.wait()
-            await asyncio.sleep(pause)
+            await asyncio.sleep(max(min(BURST_S, pause), last + pause - clock()))
+            last = clock()
             for message in messages(feed.drain()):
                 post(message)
     finally:
