@@ -34,6 +34,10 @@ class FixedAnswers:
         """Nobody is here to answer."""
         return Cancel()
 
+    async def choose(self, offered: tuple[str, ...]) -> str | Cancel:
+        """Nobody is here to choose."""
+        return Cancel()
+
     def note(self, note: Note) -> None:
         """Narrate on standard error."""
         if note.text:
@@ -60,6 +64,10 @@ class ReadyAnswers:
         return Credentials(user["username"], Secret(user["password"]))
 
     async def ask(self, challenge: Challenge) -> Answer:
+        """This user has no second factor."""
+        return Cancel()
+
+    async def choose(self, offered: tuple[str, ...]) -> str | Cancel:
         """This user has no second factor."""
         return Cancel()
 

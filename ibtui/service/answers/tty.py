@@ -45,6 +45,11 @@ class TtyAnswers:
         output.say(f"IBKR asks for a second factor: {offered}.")
         return Cancel()
 
+    async def choose(self, offered: tuple[str, ...]) -> str | Cancel:
+        """Say what IBKR offers; this version cannot answer any of it here."""
+        output.say(f"IBKR offers second factors: {', '.join(map(plain_name, offered))}.")
+        return Cancel()
+
     def note(self, note: Note) -> None:
         """Narrate on standard error."""
         if note.text:
