@@ -208,8 +208,12 @@ def test_kill_9_at_twenty_points(tmp_path: Path) -> None:
     folder, journal = tmp_path / "auth", tmp_path / "journal"
     Vault("me", folder).store(KEY)
     moments = random.Random(20260131)
+    # A killed process would leave half a coverage file.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     for _ in range(20):
-        worker = subprocess.Popen([sys.executable, "-c", WORKER, str(folder), str(journal)], cwd=ROOT)
+        worker = subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(folder), str(journal)], cwd=ROOT, env=env
+        )
         try:
             size = journal.stat().st_size if journal.exists() else 0
             deadline = time.monotonic() + 30
