@@ -1,0 +1,48 @@
+"""The door: the two command lines it understands itself behave as the parser would have them behave."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.terminal import Terminal
+
+IBTUI = [sys.executable, "-m", "ibtui"]
+LOADED = """
+import sys
+sys.argv = ["ibtui", "demo"]
+sys.stdin.isatty = sys.stdout.isatty = lambda: True
+from ibtui.service.commands import terminal
+heavy = {"click", "httpx", "msgspec", "asyncio"}
+terminal._screen = lambda *given, **more: print("LOADED", sorted(heavy & set(sys.modules)))
+from ibtui.__main__ import main
+main()
+"""
+
+
+def test_wrong_settings_are_told_before_the_screen_is_taken(tmp_path: Path) -> None:
+    env = {**os.environ, "IBTUI_CONFIG": str(tmp_path / "missing.toml")}
+    for words in ([], ["demo"]):
+        with Terminal([*IBTUI, *words], env=env) as screen:
+            assert screen.exit() == 2
+            assert "cannot be read" in screen.text and "ibtui config init" in screen.text
+            assert "Traceback" not in screen.text
+
+
+def test_the_way_to_the_first_frame_loads_neither_parser_nor_network() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=30)
+    assert done.stdout.strip() == "LOADED []", done.stderr
+
+
+def test_shell_completion_still_goes_to_the_parser() -> None:
+    env = {
+        **os.environ,
+        "_IBTUI_COMPLETE": "bash_complete",
+        "COMP_WORDS": "ibtui dem",
+        "COMP_CWORD": "1",
+    }
+    program = str(Path(sys.executable).with_name("ibtui"))
+    done = subprocess.run([program], capture_output=True, text=True, timeout=30, env=env)
+    assert "plain,demo" in done.stdout
