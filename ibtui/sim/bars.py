@@ -92,8 +92,10 @@ class Wish:
     @classmethod
     def tolerant(cls, options: dict[str, Any]) -> Wish:
         """Parameters of `smh`, where wrong ones are ignored."""
-        wish = cls(str(options.get("period", "1w")), str(options.get("bar", "")))
-        return cls(wish.period if wish.days else "1w", wish.bar if wish.bar in BAR_S else "")
+        period, bar = str(options.get("period", "1w")), str(options.get("bar", ""))
+        period = period if cls(period).days else "1w"
+        fits = bar in BAR_S and cls(period, bar).fits
+        return cls(period, bar if fits else "", None, options.get("outsideRth") is True)
 
     @property
     def days(self) -> float:

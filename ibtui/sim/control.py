@@ -194,6 +194,9 @@ class _Desk:
         elif action == "reset":
             sessions.reset()
             self._sim.pacing.forget()
+        elif action == "rotate":
+            for life in chosen:
+                sessions.rotate(life)
         elif action == "release":
             sessions.rivals.clear()
         elif action == "unlock":
@@ -201,7 +204,7 @@ class _Desk:
         elif action == "maintenance":
             self._sim.maintenance_until = self._sim.clock.now() + _number(body, "seconds", 0, 366 * 86_400)
         else:
-            raise UsageError("action must be logout, compete, reset, release, unlock or maintenance")
+            raise UsageError("action must be logout, compete, reset, rotate, release, unlock or maintenance")
         return {"action": action, "sessions": len(chosen)}
 
     async def sockets(self, body: dict[str, Any], request: web.Request) -> Any:

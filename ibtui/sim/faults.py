@@ -150,6 +150,11 @@ def _abort(request: web.Request) -> None:
 
 
 def _words(status: int) -> str:
-    return {429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable"}.get(
-        status, "Error on demand"
-    )
+    known = {
+        400: "Bad Request: no bridge",
+        401: "not authenticated",
+        429: "Too Many Requests",
+        500: "Internal Server Error",
+        503: "Service Unavailable",
+    }
+    return known.get(status, "Error on demand")

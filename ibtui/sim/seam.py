@@ -53,6 +53,10 @@ class User:
     paper: bool = True
 
 
+BROKERAGE_FLAGS = frozenset({"accounts", "orders", "trades", "pnl", "history", "hmds", "hmds bridge"})
+"""The marks in `Session.flags` that end with the brokerage session."""
+
+
 @dataclass(slots=True)
 class Session:
     """One SSO session with its brokerage session (web-api.md §2.1).
@@ -81,9 +85,9 @@ class Session:
     """Room for a handler's own per-session state, by its own key."""
 
     def forget_brokerage(self) -> None:
-        """The brokerage session ended: cold again."""
+        """The brokerage session ended: cold again, but for what the SSO session serves (§2.7 'competing')."""
         self.authenticated = self.established = False
-        self.flags.clear()
+        self.flags -= BROKERAGE_FLAGS
         self.suppressed.clear()
         self.order_filter = None
         self.snapshot_fields.clear()

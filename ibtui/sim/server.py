@@ -246,6 +246,8 @@ class Simulator:
 
         async def run(request: web.Request) -> web.StreamResponse:
             life = self._life(request)
+            if (life is None or life.over) and _answered_by_gateway(request):
+                return reply({"error": "not logged in"})
             if life is None:
                 raise Refusal(401, None)
             self._gate(life, needs, faults.bare(request.path))
@@ -365,8 +367,14 @@ class Simulator:
 
 
 def _has_length(request: web.Request) -> bool:
-    # A Java gateway passes bodies on in chunks: that counts as a length here.
-    return "Content-Length" in request.headers or "Transfer-Encoding" in request.headers
+    # The edge refuses chunks (web-api.md §1.2), but a Java gateway in between passes every body on in them.
+    chunks = "Transfer-Encoding" in request.headers and through_gateway(request)
+    return chunks or "Content-Length" in request.headers
+
+
+def _answered_by_gateway(request: web.Request) -> bool:
+    """The one API route that a gateway without a login answers by itself (login.md §9.3)."""
+    return faults.bare(request.path) == "/iserver/reauthenticate" and _via(request) == "direct"
 
 
 def _token(cookie: str) -> str:

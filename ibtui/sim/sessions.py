@@ -163,6 +163,10 @@ class Sessions:
         """End both sessions on request."""
         self._end(life, "logout")
 
+    def rotate(self, life: Life) -> None:
+        """A new token for a session that goes on: sockets of the old one beat, dead (§2.7, §7.9)."""
+        self._rotate(life)
+
     def reset(self) -> None:
         """The nightly reset: every session ends, tokens change, sockets beat on without content."""
         for life in self.alive():

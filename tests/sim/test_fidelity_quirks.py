@@ -275,6 +275,43 @@ async def test_extremes_of_history_are_plain_numbers(desk: Api) -> None:
 # --- sessions, sockets, the rest ----------------------------------------------------------------
 
 
+async def test_the_portfolio_goes_on_without_a_brokerage_session(desk: Api) -> None:
+    """§2.7: for the loser of a competing session `/portfolio` keeps working; `/iserver` is cold then."""
+    life = desk.sim.sessions.jar
+    assert life is not None
+    path = f"/portfolio/{ACCOUNT}/positions/0"
+    await desk.get(path)
+    desk.sim.sessions.lose_brokerage(life)
+    assert len((await desk.get(path))[0]) > 21
+    await desk.post("/iserver/auth/ssodh/init", {"publish": True, "compete": True})
+    assert "query /accounts first" in (await desk.get("/iserver/account/orders"))["error"]
+
+
+async def test_reauthenticate_without_a_login_is_the_gateways_own_answer(desk: Api) -> None:
+    await desk.post("/logout")
+    assert await desk.post("/iserver/reauthenticate") == {"error": "not logged in"}
+    await desk.get("/iserver/accounts")
+    assert desk.status == 401
+
+
+async def test_a_body_in_chunks_is_refused(desk: Api) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"{}"
+
+    assert (await desk.client.post("/tickle", content=parts())).status_code == 411
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [(400, "Bad Request: no bridge"), (429, "Too Many Requests"), (503, "Service Unavailable")],
+)
+async def test_errors_on_demand(desk: Api, status: int, text: str) -> None:
+    fault = {"path": "/v1/api/iserver/accounts", "kind": "status", "status": status}
+    desk.sim.faults.add(fault)
+    assert await desk.get("/iserver/accounts") == {"error": text, "statusCode": status}
+    assert "accounts" in await desk.get("/iserver/accounts")
+
+
 async def test_no_alerts_on_paper(desk: Api) -> None:
     await desk.post(f"/iserver/account/{ACCOUNT}/alert", {"alertName": "x"})
     assert desk.status == 403
@@ -319,6 +356,19 @@ async def test_frames_on_demand(sim: Simulator) -> None:
             assert await frame_with(ws, one["topic"]) == one  # type: ignore[arg-type]
         reply = await client.http.post("/sim/sockets", json={"action": "send", "frame": "text"})
         assert reply.status_code == 400
+
+
+async def test_a_new_token_for_the_same_session(sim: Simulator) -> None:
+    async with Client(sim) as client, client.socket(f"api={client.token}") as ws:
+        await frame_with(ws, "sts")
+        old = client.token
+        await client.control("/session", {"action": "rotate"})
+        body = (await client.post("/tickle")).json()
+        assert body["session"] == client.token != old
+        assert body["iserver"]["authStatus"]["authenticated"] is True
+        assert [socket.dead for socket in sim.hub.sockets] == [True]
+        await ws.send("tic")
+        assert (await frame_with(ws, "tic"))["alive"] is True
 
 
 async def test_a_prompt_comes_as_a_notice_too(sim: Simulator) -> None:
