@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from peers import Peers
+
+from tests.interop.peers import Peers
 
 # At import, before the shared fixture redirects the folders for each test.
 _CACHE = Path(

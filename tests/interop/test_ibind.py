@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import IBIND_VERSIONS, Peers, run_ibind
+
+from tests.interop.peers import IBIND_VERSIONS, Peers, run_ibind
 
 ACCOUNT = "DU1234567"
 AAPL, SPY = 265598, 756733

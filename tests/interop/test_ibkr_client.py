@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from peers import DRIVERS, Peers, run
+
+from tests.interop.peers import DRIVERS, Peers, run
 
 ACCOUNT = "DU1234567"
 

@@ -13,8 +13,6 @@ from typing import Any
 
 import httpx
 import pytest
-from java_tools import ACCOUNT, free_port, gateway, leaks, logged_in, processes, until
-from peers import IBIND_VERSIONS, Peers, run_ibind
 
 from ibtui.config import load
 from ibtui.errors import NotLoggedIn, Stalled
@@ -22,6 +20,8 @@ from ibtui.secret import Secret
 from ibtui.service import actions
 from ibtui.service.answers.fixed import FixedAnswers
 from ibtui.service.local import LocalRuntime
+from tests.interop.java_tools import ACCOUNT, free_port, gateway, leaks, logged_in, processes, until
+from tests.interop.peers import IBIND_VERSIONS, Peers, run_ibind
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("interop-java")]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from platform_tools import Client, SrpClient, encrypt, leaves
 
 from ibtui.sim import ocra, scenario
 from ibtui.sim.scenario import Login
 from ibtui.sim.server import Simulator
+from tests.sim.platform_tools import Client, SrpClient, encrypt, leaves
 
 DEVICE = "48f8ede2193efa5f"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from factors_tools import DEVICE, Enroller, FactorClient, code_in, default, login_of
-from platform_stand_in import TinyBrokerage
-from platform_tools import SrpClient, encrypt, started
 
 from ibtui.sim import ocra
 from ibtui.sim.server import Simulator
+from tests.sim.factors_tools import DEVICE, Enroller, FactorClient, code_in, default, login_of
+from tests.sim.platform_stand_in import TinyBrokerage
+from tests.sim.platform_tools import SrpClient, encrypt, started
 
 DENIED = {"error": "not authenticated"}
 

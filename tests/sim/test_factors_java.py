@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from factors_tools import Enroller, FactorClient, login_of, response
-from test_platform_java import Behind, behind, pytestmark
 
 from ibtui.sim import totp
+from tests.sim.factors_tools import Enroller, FactorClient, login_of, response
+from tests.sim.test_platform_java import Behind, behind, pytestmark
 
 __all__ = ["behind", "pytestmark"]
 DONE = "Client login succeeds"

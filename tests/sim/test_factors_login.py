@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from factors_tools import FactorClient, default, login_of, response
-from platform_stand_in import TinyBrokerage
-from platform_tools import leaves, started
 
 from ibtui.sim import scenario, totp
 from ibtui.sim.server import Simulator
+from tests.sim.factors_tools import FactorClient, default, login_of, response
+from tests.sim.platform_stand_in import TinyBrokerage
+from tests.sim.platform_tools import leaves, started
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "data" / "vectors" / "login.json").read_text(encoding="utf-8")

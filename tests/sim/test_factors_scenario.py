@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-from factors_tools import FactorClient
-from platform_stand_in import TinyBrokerage
-from platform_tools import started
 
 from ibtui.errors import UsageError
 from ibtui.sim import scenario
 from ibtui.sim.server import Simulator
+from tests.sim.factors_tools import FactorClient
+from tests.sim.platform_stand_in import TinyBrokerage
+from tests.sim.platform_tools import started
 
 
 def ready(seed: int = 1) -> list[dict[str, object]]:

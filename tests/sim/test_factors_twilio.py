@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from factors_tools import FactorClient, code_in, default
-from platform_stand_in import TinyBrokerage
-from platform_tools import started
 
 from ibtui.sim.server import Simulator
+from tests.sim.factors_tools import FactorClient, code_in, default
+from tests.sim.platform_stand_in import TinyBrokerage
+from tests.sim.platform_tools import started
 
 
 @pytest.fixture

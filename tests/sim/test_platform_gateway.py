@@ -12,12 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
-from platform_stand_in import TinyBrokerage
-from platform_tools import Client, frame, started
 
 from ibtui.sim import scenario
 from ibtui.sim.handshake import expected
 from ibtui.sim.server import Simulator
+from tests.sim.platform_stand_in import TinyBrokerage
+from tests.sim.platform_tools import Client, frame, started
 
 
 @dataclass

@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 import websockets
-from conftest import PEERS
-from platform_tools import Client, frame, frame_with, started
 
 from ibtui.sim import scenario
 from ibtui.sim.server import Simulator
+from tests.conftest import PEERS
+from tests.sim.platform_tools import Client, frame, frame_with, started
 
 HOME = PEERS / "clientportal.gw"
 pytestmark = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from platform_stand_in import TinyBrokerage
-from platform_tools import Client, SrpClient, started
 
 from ibtui.sim import scenario
 from ibtui.sim.server import Simulator
+from tests.sim.platform_stand_in import TinyBrokerage
+from tests.sim.platform_tools import Client, SrpClient, started
 
 
 @pytest.fixture

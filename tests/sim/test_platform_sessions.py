@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from platform_stand_in import TinyBrokerage
-from platform_tools import Client, started
 
 from ibtui.sim import scenario
 from ibtui.sim.server import Simulator
+from tests.sim.platform_stand_in import TinyBrokerage
+from tests.sim.platform_tools import Client, started
 
 INIT = "/iserver/auth/ssodh/init"
 

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 import websockets
-from platform_stand_in import TinyBrokerage
-from platform_tools import Client, frame, frame_with, started
 
 from ibtui.sim import scenario
 from ibtui.sim.server import Simulator
+from tests.sim.platform_stand_in import TinyBrokerage
+from tests.sim.platform_tools import Client, frame, frame_with, started
 
 
 @pytest.fixture

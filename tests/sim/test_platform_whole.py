@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from platform_tools import Client, frame, frame_with, started
 
 from ibtui.sim import scenario
+from tests.sim.platform_tools import Client, frame, frame_with, started
 
 
 @pytest.fixture

@@ -10,12 +10,6 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from auth_talk import KEY
-from test_enroll import PIN as NEW_PIN
-from test_enroll import SMS, USER, server
-from test_enroll import start as start_enrolment
-from test_login import start
-from vault_tools import held, vault
 
 from ibtui.auth import ocra
 from ibtui.auth.effects import (
@@ -40,6 +34,12 @@ from ibtui.core import drive
 from ibtui.core.rest import Rest
 from ibtui.errors import IbtuiError, LoginLocked, PersonNeeded, UsageError
 from ibtui.secret import Secret
+from tests.unit.auth.auth_talk import KEY
+from tests.unit.auth.test_enroll import PIN as NEW_PIN
+from tests.unit.auth.test_enroll import SMS, USER, server
+from tests.unit.auth.test_enroll import start as start_enrolment
+from tests.unit.auth.test_login import start
+from tests.unit.auth.vault_tools import held, vault
 
 Hook = Callable[[str], None]
 

@@ -8,9 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from auth_talk import VECTORS, Talk, typed
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from test_login import Cancelled
 
 from ibtui.auth import ocra, srp
 from ibtui.auth.effects import Answer, Cancel, Credentials, Reply, Resend
@@ -32,6 +30,8 @@ from ibtui.errors import (
     UsageError,
 )
 from ibtui.secret import Secret
+from tests.unit.auth.auth_talk import VECTORS, Talk, typed
+from tests.unit.auth.test_login import Cancelled
 
 USER, PASSWORD, PIN, SMS = "TKey", "Key-920586", "0258", "314159"
 PRIVATE = rsa.generate_private_key(65537, 2048)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from auth_talk import KEY, PLAIN, VECTORS, Talk, ok, typed
 
 from ibtui.auth import ocra
 from ibtui.auth.effects import Cancel, Credentials, Flow, Reply
@@ -23,6 +22,7 @@ from ibtui.errors import (
     Unreachable,
 )
 from ibtui.secret import Secret
+from tests.unit.auth.auth_talk import KEY, PLAIN, VECTORS, Talk, ok, typed
 
 
 def start(transcript: dict[str, Any], **options: Any) -> Flow[LoggedIn]:

@@ -6,10 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from auth_talk import KEY, PLAIN, Talk, ok, typed
 from hypothesis import given
 from hypothesis import strategies as st
-from test_login import Cancelled, response_of, start
 
 from ibtui.auth.effects import Answer, Cancel, Credentials, OtherFactor, Reply, Resend, Step
 from ibtui.auth.login import MAX_SLIPS, Draw, login
@@ -26,6 +24,8 @@ from ibtui.errors import (
     UsageError,
 )
 from ibtui.secret import Secret
+from tests.unit.auth.auth_talk import KEY, PLAIN, Talk, ok, typed
+from tests.unit.auth.test_login import Cancelled, response_of, start
 
 INIT, PROVED, ASKED, CHECKED, DONE = ok(KEY["exchanges"])
 TYPE = Reply(200, "<ib_auth_res>\n <two_factor>\n<type> SWTK </type>\n</two_factor></ib_auth_res>\n")

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from auth_talk import VECTORS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ibtui.auth import ocra
 from ibtui.errors import UnknownReply, UsageError
 from ibtui.secret import Secret
+from tests.unit.auth.auth_talk import VECTORS
 
 RFC_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 

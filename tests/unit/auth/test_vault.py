@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vault_tools import KEY, NOW, OCRA, PIN, held, mode, private, vault
 
 from ibtui.auth import files, guard, lock
 from ibtui.auth.guard import Record
 from ibtui.auth.vault import Vault
 from ibtui.errors import Backoff, IbtuiError, LoginLocked, PersonNeeded, UsageError
+from tests.unit.auth.vault_tools import KEY, NOW, OCRA, PIN, held, mode, private, vault
 
 # The file
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vault_tools import KEY, NOW, OCRA, PASS, PIN, held, mode, private, vault
 
 from ibtui.auth import sealing
 from ibtui.auth.effects import Enrolled
 from ibtui.auth.vault import Vault
 from ibtui.errors import IbtuiError, PersonNeeded, UsageError
 from ibtui.secret import Secret
+from tests.unit.auth.vault_tools import KEY, NOW, OCRA, PASS, PIN, held, mode, private, vault
 
 # Keys
 

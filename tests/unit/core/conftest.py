@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from core_servers import certificate, closed_port, gateway, other_certificate
+from tests.unit.core.core_servers import certificate, closed_port, gateway, other_certificate
 
 __all__ = ["certificate", "closed_port", "gateway", "other_certificate"]

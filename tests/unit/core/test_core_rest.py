@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import pytest
 from aiohttp import web
-from core_servers import Gateway
 
 from ibtui.auth.effects import Send
 from ibtui.clock import FakeClock
@@ -25,6 +24,7 @@ from ibtui.errors import (
     Unreachable,
     UsageError,
 )
+from tests.unit.core.core_servers import Gateway
 
 
 async def ask(gateway: Gateway, path: str = "/x", method: str = "GET", **more: object) -> object:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from core_servers import Gateway
 
 from ibtui import IbkrClient
 from ibtui.auth.effects import Ask, Challenge, Code, Credentials, Flow, Note, Send, Spend, Step, Wait
@@ -26,6 +25,7 @@ from ibtui.errors import (
     UsageError,
 )
 from ibtui.secret import Secret
+from tests.unit.core.core_servers import Gateway
 
 STATUS = "GET /iserver/auth/status"
 INIT = "POST /iserver/auth/ssodh/init"

@@ -11,7 +11,6 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from core_servers import Certificate
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -31,6 +30,7 @@ from ibtui.errors import (
     UsageError,
 )
 from ibtui.secret import Secret
+from tests.unit.core.core_servers import Certificate
 
 TOKEN = "4be07c51d9a2463f8e1b6f0a97c3d25e"
 

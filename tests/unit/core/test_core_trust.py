@@ -7,12 +7,12 @@ import asyncio
 import httpx
 import pytest
 import websockets.exceptions
-from core_servers import Certificate, Gateway, serving, sink
 from websockets.asyncio.client import connect
 
 from ibtui.core.rest import Rest
 from ibtui.core.trust import PinMismatch, Trust, causes, fetch_fingerprint, for_host, normal
 from ibtui.errors import CertificateMismatch, GatewayDown, Stalled, UsageError
+from tests.unit.core.core_servers import Certificate, Gateway, serving, sink
 
 
 async def test_right_pin_works_over_https(certificate: Certificate) -> None:

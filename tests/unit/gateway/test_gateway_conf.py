@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
-from gateway_tools import mode
 
 from ibtui.errors import GatewayFault, UsageError
 from ibtui.gateway.conf import RunFolder, logback_text, write, write_log_settings
+from tests.unit.gateway.gateway_tools import mode
 
 NOW = datetime(2026, 4, 24, tzinfo=UTC)
 

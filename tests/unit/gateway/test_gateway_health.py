@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from gateway_tools import free_port
 
 from ibtui.gateway.certificate import make_certificate
 from ibtui.gateway.health import Kind, probe
+from tests.unit.gateway.gateway_tools import free_port
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /sso/Login?forwardTo=22&RL=1&ip2loc=US\r\n\r\n"

@@ -3,10 +3,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from gateway_tools import mode
-
 from ibtui.clock import FakeClock
 from ibtui.gateway.logs import added, clean, follow, rotate, size_of, tail
+from tests.unit.gateway.gateway_tools import mode
 
 
 def test_lines_are_redacted_and_cannot_move_the_cursor() -> None:

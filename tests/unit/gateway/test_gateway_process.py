@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from gateway_tools import STAND_IN, free_port, gone, mode, stand_in, until
 
 from ibtui.errors import GatewayFault
 from ibtui.gateway import pidfile, procs
@@ -18,6 +17,7 @@ from ibtui.gateway.health import Kind
 from ibtui.gateway.process import GatewayProcess
 from ibtui.gateway.spec import Spec, command_spec
 from ibtui.gateway.state import State
+from tests.unit.gateway.gateway_tools import STAND_IN, free_port, gone, mode, stand_in, until
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gateway_tools import free_port, until
 
 from ibtui.clock import FakeClock, SystemClock
 from ibtui.errors import GatewayFault
 from ibtui.gateway import diagnose, launch, pidfile, procs
 from ibtui.gateway.health import Health, Kind
+from tests.unit.gateway.gateway_tools import free_port, until
 
 
 @pytest.fixture(params=["proc", "ps"])
