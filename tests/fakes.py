@@ -10,7 +10,7 @@ from ibtui.auth.effects import Answers, Challenge, Credentials, Note, Step
 from ibtui.clock import FakeClock
 from ibtui.config import Profile, Settings, Ui
 from ibtui.core.feed import Change, Feed, Hub
-from ibtui.core.models import Event, Status
+from ibtui.core.models import Event, LoginFacts, Status
 from ibtui.core.store import Store
 from ibtui.errors import IbtuiError, LoginRefused
 from ibtui.secret import Secret
@@ -100,6 +100,7 @@ class FakeRuntime:
             "14:31:25 WARN  tickle answered competing=true",
             "14:30:55 INFO  tickle ok 48 ms",
         ]
+        self.login_facts = LoginFacts()
         self.calls: list[str] = []
         self.hub = Hub()
         self.fails = fails or {}

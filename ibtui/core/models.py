@@ -269,6 +269,21 @@ class Status(Model, frozen=True, kw_only=True):
         return all(lamp.state == "on" for lamp in (self.gateway, self.sso, self.brokerage))
 
 
+class LoginFacts(Model, frozen=True, kw_only=True):
+    """What is on disk about the user name's logins; no secret in it (`auth.vault`)."""
+
+    attempts: int = 0
+    """Attempts used since the last success."""
+    limit: int = 4
+    """How many are allowed."""
+    wait_until: datetime | None = None
+    """When an automatic login may try again; None without a wait."""
+    logins_left: int | None = None
+    """Logins with IB Key before it has to be enrolled again; None when it is not enrolled."""
+    last_used: datetime | None = None
+    """When IB Key last answered."""
+
+
 class Event(Model, frozen=True, kw_only=True):
     """A line of the time line: what changed, when and why."""
 

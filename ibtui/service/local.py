@@ -15,7 +15,7 @@ from ibtui.auth.effects import Answers, Note, Step
 from ibtui.clock import Clock, SystemClock, Tasks
 from ibtui.config import Profile, Settings
 from ibtui.core.feed import Feed, Hub
-from ibtui.core.models import AuthStatus, Event, Lamp, Status, Tickle
+from ibtui.core.models import AuthStatus, Event, Lamp, LoginFacts, Status, Tickle
 from ibtui.core.store import Store
 from ibtui.core.topics import Subscription
 from ibtui.core.wire.frames import opposite
@@ -96,6 +96,7 @@ class LocalRuntime:
         self._live = LiveValues()
         self._wanted = live
         self._user = ""
+        self._facts = LoginFacts()
         self._watching = False
         self._closed = False
 
@@ -112,6 +113,10 @@ class LocalRuntime:
     @property
     def status(self) -> Status:
         return self._board.status
+
+    @property
+    def login_facts(self) -> LoginFacts:
+        return self._facts
 
     @property
     def events(self) -> Sequence[Event]:

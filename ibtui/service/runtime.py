@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from ibtui.auth.effects import Answers
 from ibtui.config import Profile
 from ibtui.core.feed import Feed
-from ibtui.core.models import Event, Status
+from ibtui.core.models import Event, LoginFacts, Status
 from ibtui.core.store import Store
 
 Progress = Callable[[str], None]
@@ -35,6 +35,11 @@ class Runtime(Protocol):
     @property
     def status(self) -> Status:
         """The three lamps as last seen."""
+        ...
+
+    @property
+    def login_facts(self) -> LoginFacts:
+        """Attempts used and IB Key's logins left, as last read."""
         ...
 
     @property
