@@ -18,9 +18,9 @@ _HIDDEN = "***"
 _NAMED = re.compile(
     r"""(?ix)
     (
-      ["']? \b (?: password | passwd | pwd | session(?:id|_key)? | jsessionid
-        | x-sess-uuid | sso_?token | oauth_token(?:_secret)? | access_token | token | secret | api
-        | xyzab(?:_am)?(?:\.login)? | ekx | m1 | m2 | chlginput | response | pin | ocra ) \b ["']?
+      ["']? \b (?: [\w.-]*(?: password | passwd | secret | token | credential | private_?key | session_?key )
+        | pwd | session(?:id)? | jsessionid | x-sess-uuid | api | xyzab(?:_am)?(?:\.login)?
+        | ekx | e_pin | m1 | m2 | chlginput | response | challenge_response | pin | ocra ) \b ["']?
       \s* [=:] \s*
     )
     ( \{ [^}]* \} | "(?:[^"\\]|\\.)*" | '[^']*' | (?:bearer|basic|oauth)\s+[^\s,;]+ | [^\s,;&"'<>}]+ )

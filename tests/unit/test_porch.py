@@ -49,6 +49,9 @@ PLANTED = "s3cr3tVALUE"
         "key 0123456789abcdef0123456789abcdef01234567 s3cr3t".replace("s3cr3t", ""),
         f"wss://h/v1/api/ws?oauth_token={PLANTED}",
         f"JSESSIONID={PLANTED}",
+        f'{{"totp_secret":"{PLANTED}","pin":"{PLANTED}","ocra":"{PLANTED}"}}',
+        f'"accessTokenSecret": "{PLANTED}"',
+        f"E_PIN={PLANTED}&CHALLENGE_RESPONSE={PLANTED}",
     ],
 )
 def test_the_redactor_hides_planted_secrets(text: str) -> None:
