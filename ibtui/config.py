@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
@@ -16,69 +17,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ibtui import paths
+from ibtui import aliases, paths
 from ibtui.errors import UsageError
+from ibtui.profile import HOWS, SECRETS, Addresses, Profile, Source, Ui
+
+__all__ = ["Addresses", "Profile", "Settings", "Source", "Ui", "load"]
 
 PREFIX = "IBTUI_"
 MODES = ("gateway", "oauth1", "oauth2", "demo")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """`[profiles.NAME]`: one account at one door."""
-
-    name: str = "default"
-    mode: str = "gateway"
-    """gateway, oauth1, oauth2 or demo."""
-    account_type: str = "paper"
-    """paper or live: what you mean this profile to be."""
-    trading: bool = False
-    """Only true lets an order-changing request out."""
-    username: str = ""
-    gateway_url: str = "https://localhost:5000"
-    gateway_dir: str = ""
-    """Folder of an unpacked Client Portal Gateway; empty: the gateway is somebody else's."""
-    gateway_command: tuple[str, ...] = ()
-    """A program to run in place of java (argument list, no shell)."""
-    upstream: str = "https://api.ibkr.com"
-    """Where a gateway of ours passes requests on to; a simulator's address for trying things."""
-    java: str = ""
-    """Path of java; empty: JAVA_HOME, then PATH."""
-    ca_file: str = ""
-    """Certificates to trust for the gateway, PEM; empty: pin on first use."""
-    fingerprint: str = ""
-    """SHA-256 of the gateway's certificate, hex; empty: pinned on first use on loopback."""
-    insecure_http: bool = False
-    """Allow http:// to a gateway that is not on this machine."""
-    keep_alive: bool = True
-    """Tickle the session every 60 s."""
-    compete: bool = False
-    """Take the brokerage session from another program without asking."""
-    proxy: str = ""
-    """HTTP proxy for requests; the environment's proxies are not used."""
-    demo_seed: int = 7
-    """Seed of the built-in simulator, for mode demo."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ui:
-    """`[ui]`: how it looks."""
-
-    theme: str = "ibtui-dark"
-    refresh_hz: int = 10
-    """Repaints a second of live values at most."""
-    privacy: bool = False
-    """Start with amounts and account ids masked."""
-    mouse: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """`[addresses]`: outside hosts."""
-
-    login_host: str = "https://ndcdyn.interactivebrokers.com"
-    api_host: str = "https://api.ibkr.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +109,7 @@ def load(
     for key, value in (flags or {}).items():
         _put(merged, key, value)
         origins[key] = "flag"
+    _from_aliases(env, merged, origins)
     return _build(merged, origins, file)
 
 
@@ -210,9 +158,49 @@ def _from_environment(env: Mapping[str, str], merged: dict[str, Any], origins: d
         if not name.startswith(PREFIX) or name == "IBTUI_CONFIG":
             continue
         key = _env_key(name.removeprefix(PREFIX).lower(), merged)
-        if key is not None:
+        if key is None:
+            continue
+        origins[key] = f"environment {name}"
+        secret, how = _secret(key)
+        if secret:
+            # It takes the place of whatever source stands in the file; a secret itself stays where it is.
+            value_: Any = {how: value} if how else {"env": name}
+            _put(merged, key.removesuffix(f".{how}") if how else key, value_)
+        else:
             _put(merged, key, value)
-            origins[key] = f"environment {name}"
+
+
+def _secret(key: str) -> tuple[str, str]:
+    """Of `profiles.NAME.password.file`: the secret and how it is found; empty for other keys."""
+    parts = key.split(".")
+    if len(parts) < 3 or parts[0] != "profiles":
+        return "", ""
+    if parts[-1] in SECRETS:
+        return parts[-1], ""
+    return (parts[-2], parts[-1]) if len(parts) > 3 and parts[-2] in SECRETS else ("", "")
+
+
+def _from_aliases(env: Mapping[str, str], merged: dict[str, Any], origins: dict[str, str]) -> None:
+    """The node service's variables, for the chosen profile; our own variables and flags beat them."""
+    profiles = merged.get("profiles") or {"default": {}}
+    if not isinstance(profiles, dict):
+        return
+    name = str(_chosen(merged, profiles))
+    table = profiles.get(name)
+    if not isinstance(table, dict) or table.get("mode") == "demo":
+        return
+    for key, (value, variable) in aliases.found(env).items():
+        dotted = f"profiles.{name}.{key}"
+        stronger = [it for it in (dotted, *(f"{dotted}.{how}" for how in HOWS)) if it in origins]
+        if any(origins[it].startswith(("environment", "flag")) for it in stronger):
+            continue
+        table[key] = value
+        merged["profiles"] = profiles
+        origins[dotted] = f"environment {variable}"
+
+
+def _chosen(merged: Mapping[str, Any], profiles: Mapping[str, Any]) -> Any:
+    return merged.get("profile") or ("default" if "default" in profiles else next(iter(profiles)))
 
 
 def _env_key(word: str, merged: Mapping[str, Any]) -> str | None:
@@ -225,13 +213,15 @@ def _env_key(word: str, merged: Mapping[str, Any]) -> str | None:
     rest = word.removeprefix("profiles_")
     if rest == word:
         return None
-    keys = sorted(_names(Profile), key=len, reverse=True)
-    key = next((k for k in keys if rest.endswith(f"_{k}")), None)
+    # `password_file` is the file of `password`; a command is a list, which no variable holds.
+    sources = {f"{secret}_{how}": f"{secret}.{how}" for secret in SECRETS for how in HOWS[1:]}
+    words = {**{name: name for name in _names(Profile)}, **sources}
+    key = next((k for k in sorted(words, key=len, reverse=True) if rest.endswith(f"_{k}")), None)
     if key is None:
         return None
     spelled = rest.removesuffix(f"_{key}")
     known = {name.lower().replace("-", "_"): name for name in merged.get("profiles", {})}
-    return f"profiles.{known.get(spelled, spelled)}.{key}"
+    return f"profiles.{known.get(spelled, spelled)}.{words[key]}"
 
 
 def _names(shape: type) -> frozenset[str]:
@@ -257,14 +247,15 @@ def _build(merged: dict[str, Any], origins: dict[str, str], file: Path) -> Setti
         profile = _section(Profile, table, f"profiles.{name}", origins, file)
         profiles[name] = _checked(replace(profile, name=name), origins, file)
     profiles = profiles or {"default": Profile()}
-    chosen = merged.get("profile") or ("default" if "default" in profiles else next(iter(profiles)))
+    chosen = _chosen(merged, profiles)
     if not 1 <= ui.refresh_hz <= 60:
         raise UsageError(f"{_where('ui.refresh_hz', origins, file)}: must be from 1 to 60.", _SHOW)
     return Settings(str(chosen), ui, addresses, profiles, origins, file)
 
 
 _SHOW = "See all keys: ibtui config show"
-S = typing.TypeVar("S", Profile, Ui, Addresses)
+_CHOICES = {"competing": ("ask", "yield", "take"), "counter_encoding": ("digits", "rfc")}
+S = typing.TypeVar("S", Profile, Ui, Addresses, Source)
 
 
 def _section(shape: type[S], table: Any, dotted: str, origins: Mapping[str, str], file: Path) -> S:
@@ -276,8 +267,26 @@ def _section(shape: type[S], table: Any, dotted: str, origins: Mapping[str, str]
         if key not in _names(shape):
             where = _where(f"{dotted}.{key}", origins, file)
             raise UsageError(f"{where}: unknown key {key!r}{_nearest(key, _names(shape))}.", _SHOW)
-        values[key] = _value(hints[key], value, f"{dotted}.{key}", origins, file)
+        if hints[key] is Source:
+            values[key] = _source(value, f"{dotted}.{key}", origins, file)
+        else:
+            values[key] = _value(hints[key], value, f"{dotted}.{key}", origins, file)
     return shape(**values)
+
+
+def _source(table: Any, dotted: str, origins: Mapping[str, str], file: Path) -> Source:
+    where = _where(dotted, origins, file)
+    if not isinstance(table, dict):
+        # Whatever stands there may be the secret itself, so it is not repeated.
+        raise UsageError(
+            f"{where}: must be a table that says where the secret comes from, not the secret.",
+            f'Write [{dotted}] and below it, say, command = ["pass", "show", "ibkr"]',
+        )
+    found = _section(Source, table, dotted, origins, file)
+    given = [how for how in HOWS if getattr(found, how)]
+    if len(given) > 1:
+        raise UsageError(f"{where}: {' and '.join(given)}: only one may be set.", "Remove the others.")
+    return replace(found, file=os.path.expanduser(found.file))
 
 
 def _value(hint: Any, value: Any, dotted: str, origins: Mapping[str, str], file: Path) -> Any:
@@ -331,5 +340,15 @@ def _checked(profile: Profile, origins: Mapping[str, str], file: Path) -> Profil
         raise bad("gateway_url", "http:// off this machine sends your session in clear; use https://.")
     if profile.fingerprint and len(profile.fingerprint.replace(":", "")) != 64:
         raise bad("fingerprint", "must be a SHA-256 fingerprint: 64 hex digits.")
-    homes = {key: os.path.expanduser(getattr(profile, key)) for key in ("ca_file", "gateway_dir", "java")}
+    for key, choices in _CHOICES.items():
+        if getattr(profile, key) not in choices:
+            raise bad(key, f"must be one of {', '.join(choices)}{_nearest(getattr(profile, key), choices)}.")
+    if not 1 <= profile.max_attempts <= 10:
+        raise bad("max_attempts", "must be from 1 to 10; IBKR locks the account after some refusals.")
+    if not 3 <= profile.max_counter <= 100:
+        raise bad("max_counter", "must be from 3 to 100; IBKR refuses the counter 100.")
+    if profile.second_factor and not re.fullmatch(r"sms|ibkey|totp|[0-9][0-9a-z.]*", profile.second_factor):
+        raise bad("second_factor", "must be sms, ibkey, totp or IBKR's own code of a factor, like 5.2a.")
+    paths_ = ("ca_file", "gateway_dir", "java", "data_store_path")
+    homes = {key: os.path.expanduser(getattr(profile, key)) for key in paths_}
     return replace(profile, **homes)

@@ -192,7 +192,7 @@ class LocalRuntime:
             if found.ready:
                 self._read_auth(found)
                 return
-        await self._open(compete=self._profile.compete)
+        await self._open(compete=self._profile.competing == "take")
 
     async def logout(self) -> None:
         client = await self._connect()

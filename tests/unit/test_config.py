@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ibtui import config
-from ibtui.config import Addresses, Profile, Settings, Ui, load
+from ibtui.config import Addresses, Profile, Settings, Source, Ui, load
 from ibtui.errors import UsageError
 
 
@@ -28,7 +28,13 @@ def test_the_example_is_the_defaults_key_for_key() -> None:
 
 def table(section: object) -> dict[str, object]:
     values = {f.name: getattr(section, f.name) for f in fields(section) if f.name != "name"}  # type: ignore[arg-type]
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+    return {key: plain(value) for key, value in values.items()}
+
+
+def plain(value: object) -> object:
+    if isinstance(value, Source):
+        return {how: plain(getattr(value, how)) for how in ([value.kind] if value else [])}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def test_the_example_loads_as_it_is(tmp_path: Path) -> None:
@@ -73,6 +79,14 @@ def test_an_environment_variable_names_a_dashed_profile(tmp_path: Path) -> None:
         ("[profiles.a]\nfingerprint = 'abc'\n", "64 hex digits"),
         ("[profiles.a]\ngateway_command = 'run me'\n", "a list of texts"),
         ("not toml", "is not TOML"),
+        ("[profiles.a]\ncompete = true\n", "did you mean 'competing'"),
+        ("[profiles.a]\ncompeting = 'takes'\n", "ask, yield, take .did you mean 'take'"),
+        ("[profiles.a]\nmax_counter = 101\n", "max_counter: must be from 3 to 100"),
+        ("[profiles.a]\nmax_attempts = 0\n", "from 1 to 10"),
+        ("[profiles.a]\nsecond_factor = 'smss'\n", "sms, ibkey, totp"),
+        ("[profiles.a.password]\ncomand = ['pass']\n", "password.comand.*did you mean 'command'"),
+        ("[profiles.a.password]\ncommand = ['pass']\nenv = 'X'\n", "command and env: only one"),
+        ("[profiles.a.totp_secret]\nfile = 3\n", "totp_secret.file: must be a text"),
     ],
 )
 def test_mistakes_are_told_with_file_and_key(tmp_path: Path, text: str, words: str) -> None:
@@ -111,3 +125,67 @@ def test_an_unknown_profile_names_the_nearest(tmp_path: Path) -> None:
 
 def test_the_only_profile_is_the_chosen_one(tmp_path: Path) -> None:
     assert load(write(tmp_path, "[profiles.paper]\n"), env={}).chosen().name == "paper"
+
+
+def test_a_secret_in_the_settings_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"password: must be a table") as caught:
+        load(write(tmp_path, "[profiles.a]\npassword = 'Planted-4711'\n"), env={})
+    assert "Planted" not in str(caught.value)
+
+
+def test_sources_from_the_environment_stay_where_they_are(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "[profiles.a.password]\ncommand = ['pass']\n[profiles.a.totp_secret]\nfile = '/x'\n"
+    )
+    env = {"IBTUI_PROFILES_A_PASSWORD": "Planted-4711", "IBTUI_PROFILES_A_TOTP_SECRET_FILE": "/y"}
+    profile = load(path, env=env).chosen()
+    assert profile.password == Source(env="IBTUI_PROFILES_A_PASSWORD")
+    assert profile.totp_secret == Source(file="/y")
+    assert "Planted" not in repr(load(path, env=env))
+
+
+NODE = {
+    "IB_GATEWAY_SCHEME": "https://",
+    "IB_GATEWAY_PORT": "5055",
+    "IB_GATEWAY_DATA_STORE_PATH": "/var/lib/ib",
+    "IB_AUTH_MAX_ATTEMPTS": "3",
+    "IB_AUTH_USE_IBKEY": "1",
+    "IB_AUTH_MAX_COUNTER": "90",
+    "IB_AUTH_TWILIO_ACCOUNT_SID": "AC1",
+    "IB_AUTH_TWILIO_AUTH_TOKEN": "Planted-4711",
+}
+
+
+def test_variables_of_the_node_service_are_other_names() -> None:
+    settings = load(env=NODE)
+    profile = settings.chosen()
+    assert profile.gateway_url == "https://localhost:5055"
+    assert (profile.data_store_path, profile.max_attempts, profile.max_counter) == ("/var/lib/ib", 3, 90)
+    assert profile.use_ibkey is True and profile.twilio_sid == "AC1"
+    assert profile.twilio_token == Source(env="IB_AUTH_TWILIO_AUTH_TOKEN")
+    assert settings.origins["profiles.default.max_attempts"] == "environment IB_AUTH_MAX_ATTEMPTS"
+    assert "Planted" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "on"), [("false", False), ("0", False), ("off", False), ("true", True), ("x", True)]
+)
+def test_false_means_false(text: str, on: bool) -> None:
+    assert load(env={"IB_AUTH_USE_IBKEY": text}).chosen().use_ibkey is on
+
+
+def test_a_counter_over_100_is_refused_and_names_the_variable() -> None:
+    with pytest.raises(UsageError, match="IB_AUTH_MAX_COUNTER.*refuses the counter 100"):
+        load(env={"IB_AUTH_MAX_COUNTER": "101"})
+
+
+def test_our_own_variables_beat_the_node_services_and_those_beat_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "[profiles.a]\nmax_attempts = 2\nmax_counter = 50\n")
+    env = {**NODE, "IBTUI_PROFILES_A_MAX_ATTEMPTS": "5"}
+    profile = load(path, env=env).chosen()
+    assert (profile.max_attempts, profile.max_counter) == (5, 90)
+
+
+def test_the_demo_ignores_them(tmp_path: Path) -> None:
+    path = write(tmp_path, "[profiles.a]\nmode = 'demo'\n")
+    assert load(path, env=NODE).chosen().data_store_path == ""

@@ -67,6 +67,10 @@ def _rows(context: Context) -> list[dict[str, Any]]:
 
 
 def _row(key: str, value: Any, origins: Any) -> dict[str, Any]:
+    if isinstance(value, config.Source):
+        # Where the secret comes from, never the secret.
+        origin = origins.get(key) or origins.get(f"{key}.{value.kind}", "default")
+        return {"key": key, "value": str(value), "shown": str(value) or '""', "origin": origin}
     shown = list(value) if isinstance(value, tuple) else value
     text = str(value).lower() if isinstance(value, bool) else (str(shown) if shown != "" else '""')
     return {"key": key, "value": shown, "shown": text, "origin": origins.get(key, "default")}

@@ -1,0 +1,42 @@
+"""Variables of the node service (login.md §7), read as other names of settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_PLAIN = {
+    "data_store_path": "IB_GATEWAY_DATA_STORE_PATH",
+    "max_attempts": "IB_AUTH_MAX_ATTEMPTS",
+    "max_counter": "IB_AUTH_MAX_COUNTER",
+    "twilio_sid": "IB_AUTH_TWILIO_ACCOUNT_SID",
+}
+_IBKEY = "IB_AUTH_USE_IBKEY"
+_TOKEN = "IB_AUTH_TWILIO_AUTH_TOKEN"  # noqa: S105 - a variable's name
+_PARTS = ("IB_GATEWAY_SCHEME", "IB_GATEWAY_DOMAIN", "IB_GATEWAY_PORT")
+_NO = frozenset({"false", "0", "no", "off"})
+
+
+def found(env: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
+    """Keys of a profile that these variables set: the value, and the variable's name.
+
+    A variable that is set to nothing is not set. The token stays where it is: its value
+    here is only the name of the variable.
+    """
+    out: dict[str, tuple[Any, str]] = {
+        key: (env[name].strip(), name) for key, name in _PLAIN.items() if env.get(name, "").strip()
+    }
+    given = [name for name in _PARTS if env.get(name, "").strip()]
+    if given:
+        out["gateway_url"] = (_url(env), given[0])
+    if env.get(_IBKEY, "").strip():
+        # There any text turns it on, `false` too; nobody means that.
+        out["use_ibkey"] = (env[_IBKEY].strip().lower() not in _NO, _IBKEY)
+    if env.get(_TOKEN, "").strip():
+        out["twilio_token"] = ({"env": _TOKEN}, _TOKEN)
+    return out
+
+
+def _url(env: Mapping[str, str]) -> str:
+    scheme, domain, port = (env.get(name, "").strip() for name in _PARTS)
+    return f"{(scheme or 'https').removesuffix('://')}://{domain or 'localhost'}:{port or 5000}"
