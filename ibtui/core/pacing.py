@@ -46,6 +46,11 @@ def route(method: str, path: str) -> str:
     return f"{method.upper()} {_BASE.sub('', plain)}"
 
 
+def interval(method: str, path: str) -> float:
+    """Seconds that IBKR wants between two calls of this route; 0 where it has no budget of its own."""
+    return _interval(route(method, path))
+
+
 def _interval(key: str) -> float:
     for pattern, seconds in _BUDGETS:
         if pattern.fullmatch(key):

@@ -25,7 +25,7 @@ from ibtui.clock import Clock, SystemClock
 from ibtui.core import failures
 from ibtui.core import trust as tls
 from ibtui.core.address import Address
-from ibtui.core.pacing import Pacing
+from ibtui.core.pacing import Pacing, interval
 from ibtui.core.readonly import changes_orders
 from ibtui.core.trust import Trust
 from ibtui.errors import (
@@ -47,6 +47,7 @@ CONNECT_S = 5.0
 RETRY_AFTER = (1.0, 2.0)
 """Pauses before a GET is tried again when IBKR is busy (web-api.md §1.5)."""
 _REDIRECTS = 5
+_SHORT_BUDGET_S = 6.0
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"})
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
@@ -121,7 +122,7 @@ class Rest:
         verb = method.strip().upper()
         self._check(verb, path, headers)
         attempt = 0
-        asked_accounts = False
+        asked_accounts = waited = False
         while True:
             try:
                 return await self._once(verb, path, data, params, headers)
@@ -132,7 +133,15 @@ class Rest:
                 await self._once("GET", "/iserver/accounts", None, None, None)
                 if verb != "GET":
                     raise
-            except (Stalled, PacingError):
+            except PacingError:
+                # The route has a short budget of its own, and another program (or the command before
+                # this one) has just used it: once, wait it out.
+                pause = interval(verb, path)
+                if verb != "GET" or waited or not 0 < pause <= _SHORT_BUDGET_S:
+                    raise
+                waited = True
+                await self.clock.sleep(pause)
+            except Stalled:
                 raise
             except Unreachable:
                 if verb != "GET" or attempt == len(RETRY_AFTER):

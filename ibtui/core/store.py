@@ -126,6 +126,19 @@ class Store:
         applier = self._appliers.get(event.__class__)
         return applier(event) if applier is not None else []
 
+    def clear(self) -> Changes:
+        """Forget everything: another user is logged in now."""
+        self.accounts, self.selected = (), ""
+        for values in (self._positions, self._quotes, self._orders, self._executions, self._pnl):
+            values.clear()
+        for more in (self._summary, self._ledger, self._updated, self._sts, self._holders, self._routes):
+            more.clear()
+        self._order_heard.clear()
+        self.unknown_orders.clear()
+        self.loaded = frozenset()
+        kinds = ("accounts", "position", "quote", "order", "execution", "pnl", "summary", "ledger")
+        return [Change(kind, "*") for kind in kinds]
+
     def _market(self, event: wire.MarketData) -> Changes:
         fields = event.fields
         if not fields:

@@ -221,6 +221,24 @@ async def test_429_cools_down(gateway: Gateway) -> None:
     assert sum(clock.slept) >= 2.0
 
 
+async def test_a_short_budget_that_another_program_used_is_waited_out_once(gateway: Gateway) -> None:
+    clock = FakeClock()
+    busy = web.json_response({}, status=429)
+    gateway.on("GET /iserver/account/orders", busy, {"orders": []})
+    rest = Rest(gateway.url, clock=clock)
+    assert await rest.request("/iserver/account/orders") == {"orders": []}
+    assert sum(clock.slept) >= 5.0
+    await rest.close()
+
+
+async def test_a_budget_used_up_for_good_is_told(gateway: Gateway) -> None:
+    gateway.on("GET /iserver/account/trades", *(web.json_response({}, status=429) for _ in range(3)))
+    rest = Rest(gateway.url, clock=FakeClock())
+    with pytest.raises(Pacing):
+        await rest.request("/iserver/account/trades")
+    await rest.close()
+
+
 async def test_read_only_sends_nothing(gateway: Gateway) -> None:
     rest = Rest(gateway.url)
     with pytest.raises(TradingLocked) as caught:

@@ -56,6 +56,15 @@ def with_positions(*rows: dict[str, Any]) -> Store:
     return store
 
 
+def test_another_user_finds_nothing_of_the_last_one() -> None:
+    store = with_positions()
+    sor(store, FULL)
+    changes = store.clear()
+    assert {change.kind for change in changes} >= {"accounts", "position", "order", "pnl"}
+    assert not store.accounts and not store.positions and not store.orders and not store.loaded
+    assert not tell(store, "spl", args={}) and not store.updated.get("position")
+
+
 def test_life_of_an_order() -> None:
     store = Store(FakeClock())
     (change,) = sor(store, FULL)
