@@ -301,7 +301,7 @@ def running_lamp(info: Info) -> Lamp:
     if info.rss:
         parts.append(f"{info.rss // 1_000_000} MB")
     if info.restarts:
-        parts.append(f"{info.restarts} restarts")
+        parts.append("1 restart" if info.restarts == 1 else f"{info.restarts} restarts")
     fix = "restart it: its settings have changed since" if info.outdated else ""
     return Lamp(state="on", since=info.since, reason=" · ".join(parts), fix=fix)
 
