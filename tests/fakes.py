@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ibtui.auth.effects import Answers, Challenge, Credentials, Note, Step
+from msgspec import structs
+
+from ibtui.auth.effects import Answers, Cancel, Challenge, Code, Credentials, Note, OtherFactor, Step
+from ibtui.auth.factor import factor
 from ibtui.clock import FakeClock
 from ibtui.config import Profile, Settings, Ui
 from ibtui.core.feed import Change, Feed, Hub
 from ibtui.core.models import Event, LoginFacts, Status
 from ibtui.core.store import Store
-from ibtui.errors import IbtuiError, LoginRefused
+from ibtui.errors import CodeRefused, IbtuiError, LoginRefused, PersonNeeded
 from ibtui.secret import Secret
 from tests.fake_values import (
     ACCOUNT,
@@ -35,6 +38,8 @@ from tests.fake_values import (
 __all__ = [
     "ACCOUNT",
     "ALL_ON",
+    "CHALLENGE",
+    "CODE",
     "COMPETING",
     "DOWN",
     "EVENTS",
@@ -45,6 +50,7 @@ __all__ = [
     "OTHER",
     "PASSWORD",
     "POSITIONS",
+    "RESPONSE",
     "DemoAnswers",
     "FakeRuntime",
     "fill",
@@ -54,6 +60,8 @@ __all__ = [
     "summary",
 ]
 PASSWORD = "correct horse"
+CODE, RESPONSE, CHALLENGE = "314159", "27182818", "708362"
+"""The code and the response that the fake accepts, and its challenge."""
 KINDS = ("accounts", "position", "order", "execution", "pnl", "summary")
 
 
@@ -101,6 +109,8 @@ class FakeRuntime:
             "14:30:55 INFO  tickle ok 48 ms",
         ]
         self.login_facts = LoginFacts()
+        self.skew, self.problem = 0.0, ""
+        """What challenges carry."""
         self.calls: list[str] = []
         self.hub = Hub()
         self.fails = fails or {}
@@ -108,6 +118,7 @@ class FakeRuntime:
         self.closed = False
         self.gate: asyncio.Event | None = None
         """When set, verbs wait for it."""
+        self._held: dict[str, asyncio.Event] = {}
         self._unattended = unattended
         self._filled = filled
         self.lived = False
@@ -117,6 +128,10 @@ class FakeRuntime:
 
     def unattended(self) -> Answers | None:
         return DemoAnswers() if self._unattended else None
+
+    def hold(self, verb: str) -> asyncio.Event:
+        """One verb waits until the event is set."""
+        return self._held.setdefault(verb, asyncio.Event())
 
     def change(self, status: Status) -> None:
         """Other lamps."""
@@ -130,8 +145,9 @@ class FakeRuntime:
 
     async def _verb(self, name: str) -> None:
         self.calls.append(name)
-        if self.gate is not None:
-            await self.gate.wait()
+        for gate in (self.gate, self._held.get(name)):
+            if gate is not None:
+                await gate.wait()
         if name in self.fails:
             raise self.fails[name]
 
@@ -148,18 +164,50 @@ class FakeRuntime:
     async def login(self, answers: Answers) -> None:
         who = await answers.credentials(self.profile.username)
         self.calls.append(f"credentials {who.username}")
+        if self.login_facts.wait_until is not None:
+            number, limit = self.login_facts.attempts + 1, self.login_facts.limit
+            if not await answers.confirm(f"attempt {number} of {limit} - go on?"):  # type: ignore[attr-defined]
+                raise PersonNeeded("It was not confirmed.", "Log in again.")
+            self.calls.append("confirmed")
         answers.note(Note(Step.PASSWORD, "proving the password"))
+        self.login_facts = structs.replace(self.login_facts, attempts=self.login_facts.attempts + 1)
         await self._verb("login")
         if who.password != Secret(PASSWORD):
             raise LoginRefused("IBKR refused user name or password.", "Check both, then try again.")
         answers.note(Note(Step.PASSWORD, done=True))
         if self.factors:
-            answers.note(Note(Step.FACTOR, "asked for"))
-            answer = await answers.ask(Challenge(self.factors[0], "", others=self.factors[1:]))
-            self.calls.append(type(answer).__name__)
+            await self._second_factor(answers)
         for step in (Step.FACTOR, Step.SESSION, Step.BROKERAGE, Step.READY):
             answers.note(Note(step, done=True))
         self.change(ALL_ON)
+
+    async def _second_factor(self, answers: Answers) -> None:
+        """As `auth.login` does it: choose, ask until there is a code, judge it."""
+        answers.note(Note(Step.FACTOR, "asked for"))
+        code = self.factors[0]
+        if len(self.factors) > 1:
+            chosen = await answers.choose(self.factors)
+            self.calls.append(f"chose {chosen}")
+            if isinstance(chosen, Cancel):
+                raise PersonNeeded("It was not given.", "Log in again.")
+            code = chosen
+        while True:
+            others = tuple(other for other in self.factors if other != code)
+            kind = factor(code).kind
+            challenge = CHALLENGE if kind == "SWCR" else ""
+            answer = await answers.ask(Challenge(code, kind, challenge, others, self.skew, self.problem))
+            self.calls.append(type(answer).__name__)
+            match answer:
+                case OtherFactor(other):
+                    code = other
+                case Code(text):
+                    answers.note(Note(Step.FACTOR, "checking the answer"))
+                    if text.reveal() not in (CODE, RESPONSE):
+                        raise CodeRefused("IBKR refused the code (text message).", "Log in again.")
+                    self.login_facts = LoginFacts()
+                    return
+                case Cancel():
+                    raise PersonNeeded("It was not given.", "Log in again.")
 
     async def logout(self) -> None:
         await self._verb("logout")

@@ -45,6 +45,21 @@ def _row_keys(screen: str) -> tuple[Key, ...]:
     )
 
 
+_WIZARD = (
+    ("escape", "cancel", "leave", "Stop; what was typed is forgotten"),
+    ("enter", "go_on", "go_on", "Send, choose, or try again"),
+    ("b", "back", "back", "Begin again with user name and password"),
+    ("r", "resend", "resend", "Send the code again, or ask for another challenge"),
+    ("m", "method", "other_method", "Use another second factor"),
+    ("v", "show", "show_digits", "Show the digits that were typed, or hide them"),
+    ("y", "yes", "yes", "Yes, go on; or leave the session to the other program"),
+    ("t", "takeover", "take_over", "Take the session over from another program"),
+    ("w", "switch", "switch", "Switch the profile between paper and live"),
+    ("up,k", "up", "move(-1)", "Up in a list"),
+    ("down,j", "down", "move(1)", "Down in a list"),
+)
+"""Keys of the wizards; while a field for text has the focus, letters and digits belong to it."""
+
 KEYS: tuple[Key, ...] = (
     *(
         Key(
@@ -125,8 +140,10 @@ KEYS: tuple[Key, ...] = (
     Key("shift+tab", "orders.back", "next_view(-1)", "view", "The view before", "orders", footer=False),
     *_row_keys("orders"),
     Key("y", "account.copy", "copy", "copy", "Copy what is shown", "account"),
-    Key("escape", "login.cancel", "leave", "cancel", "Stop the login", "login"),
-    Key("b", "login.back", "back", "back", "Begin again with user name and password", "login"),
+    *(
+        Key(key, f"login.{name}", action, name, text, "login", footer=False)
+        for key, name, action, text in _WIZARD
+    ),
 )
 
 _FACES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from textual.worker import Worker, WorkerState
@@ -28,6 +28,8 @@ class Busy:
     text: str
     since: float
     can_cancel: bool = True
+    waiting: bool = False
+    """It waits for the person: no clock runs."""
 
 
 class Verbs:
@@ -128,6 +130,12 @@ class Verbs:
         """What the verb is doing now, as `service.actions` tells it."""
         if self.busy is not None and text != self.busy.text:
             self.busy = Busy(text, self._app.monotonic())
+            self._app.told()
+
+    def wait_for_person(self, waiting: bool) -> None:
+        """The verb asks the person something, or goes on: then its clock begins anew."""
+        if self.busy is not None and self.busy.waiting != waiting:
+            self.busy = replace(self.busy, since=self._app.monotonic(), waiting=waiting)
             self._app.told()
 
     def cancel(self) -> None:

@@ -69,7 +69,7 @@ async def test_refused_then_again() -> None:
         await shows(pilot, "✕ IBKR refused the login", "✕ User name and password", "enter them again")
         await pilot.press("enter")
         await shows(pilot, "Password", "▸ User name and password")
-        assert not pilot.app.screen.query_one(SecretInput).filled
+        assert not pilot.app.screen.query_one("#password", SecretInput).filled
         await pilot.press(*GOOD, "enter")
         await shows(pilot, "● Brokerage")
 
@@ -97,18 +97,16 @@ async def test_locked_offers_no_further_try() -> None:
         await shows(pilot, "Session", "✕ The account is locked")
 
 
-async def test_second_factor_names_the_way_out() -> None:
-    runtime = fakes.FakeRuntime(fakes.NOBODY, factors=("4.2", "5.2a"))
+async def test_a_factor_that_cannot_be_typed_names_the_way_out() -> None:
+    runtime = fakes.FakeRuntime(fakes.NOBODY, factors=("7.1",))
     async with running(runtime) as pilot:
         await pilot.press("l", *GOOD, "enter")
-        await shows(
-            pilot, "text message (SMS) [4.2]", "IB Key on Android [5.2a]", "ssh -L 5000:localhost:5000"
-        )
+        await shows(pilot, "[7.1]", "ssh -L 5000:localhost:5000")
         await shows(pilot, "https://localhost:5000", "▸ Second factor")
         await pilot.press("b")
         await shows(pilot, "▸ User name and password")
         await pilot.press(*GOOD, "enter")
-        await shows(pilot, "text message (SMS) [4.2]")
+        await shows(pilot, "[7.1]")
         runtime.status = fakes.ALL_ON  # somebody has logged in by browser
         await pilot.press("enter")
         await shows(pilot, "● Brokerage")
@@ -119,7 +117,7 @@ async def test_competing_is_taken_over() -> None:
     runtime = fakes.FakeRuntime(fakes.NOBODY, fails={"login": Competing("TWS holds it.", "")})
     async with running(runtime) as pilot:
         await pilot.press("l", *GOOD, "enter")
-        await shows(pilot, "Another program holds the session", "Taking it over ends it there", "t take over")
+        await shows(pilot, "Another program holds the session", "take it over; it ends there", "t take over")
         runtime.change(fakes.COMPETING)
         await pilot.press("t")
         await shows(pilot, "● Brokerage")
@@ -171,7 +169,7 @@ async def test_the_password_stays_in_its_field(caplog: pytest.LogCaptureFixture)
         async with running(runtime, hook=lambda message: seen.append(repr(message))) as pilot:
             await pilot.press("l")
             await shows(pilot, "Password")
-            field = pilot.app.screen.query_one(SecretInput)
+            field = pilot.app.screen.query_one("#password", SecretInput)
             field.post_message(Paste(f"{secret}\nmore"))
             await until(pilot, lambda: field.filled)
             await pilot.press("ctrl+c", "ctrl+x")
@@ -191,7 +189,7 @@ async def test_editing_a_secret() -> None:
     async with running(runtime) as pilot:
         await pilot.press("l")
         await shows(pilot, "Password")
-        field = pilot.app.screen.query_one(SecretInput)
+        field = pilot.app.screen.query_one("#password", SecretInput)
         await pilot.press(*"abcd", "backspace", "tab", "shift+tab", *"é漢")
         assert field.take() == Secret("abcé漢")
         assert not field.filled

@@ -98,7 +98,7 @@ class Pane(Screen[None]):
 
     def _doing(self) -> Line:
         busy = self.ibtui.busy
-        if busy is None:
+        if busy is None or busy.waiting:
             return ()
         seconds = duration(self.ibtui.monotonic() - busy.since)
         text = privacy.text(busy.text, hide=self.ibtui.hidden, names=self.ibtui.private_names)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ibtui.auth.effects import Answer, Cancel, Challenge, Note, OtherFactor
+from ibtui.auth.effects import Cancel, Challenge, Note, Resend
 from ibtui.core.feed import Change, Hub
 from ibtui.ui import bridge, history, keymap, themes
 from ibtui.ui.answers import ScreenAnswers
@@ -82,30 +82,59 @@ class Pages:
     """A wizard that only remembers what it was asked to show."""
 
     def __init__(self) -> None:
-        self.asked: list[Challenge] = []
+        self.shown: list[object] = []
 
     def show_credentials(self, username: str) -> None:
-        raise AssertionError
+        self.shown.append(username)
 
     def show_challenge(self, challenge: Challenge) -> None:
-        self.asked.append(challenge)
+        self.shown.append(challenge)
+
+    def show_choice(self, offered: tuple[str, ...]) -> None:
+        self.shown.append(offered)
+
+    def show_question(self, text: str) -> None:
+        self.shown.append(text)
+
+    def show_working(self) -> None:
+        self.shown.append("working")
 
     def show_note(self, note: Note) -> None:
-        raise AssertionError
+        self.shown.append(note)
 
 
-@pytest.mark.parametrize(("answer", "chosen"), [(OtherFactor("5.2a"), "5.2a"), (Cancel(), Cancel())])
-async def test_choosing_waits_for_the_person(answer: Answer, chosen: str | Cancel) -> None:
+async def test_a_question_is_open_until_it_is_answered() -> None:
     pages = Pages()
     answers = ScreenAnswers(pages)
-    answers.give_answer(Cancel())  # nobody has asked yet
+    answers.give_choice("4")  # nobody has asked yet
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         choice = group.create_task(answers.choose(("4.2", "5.2a")))
         await asyncio.sleep(0)
-        answers.give_answer(answer)
-        answers.give_answer(Cancel())  # too late
-    assert choice.result() == chosen
-    assert (pages.asked[0].code, pages.asked[0].others) == ("4.2", ("5.2a",))
+        answers.give_answer(Resend())  # not what was asked
+        answers.give_choice("5.2a")
+        answers.leave()  # too late
+    assert choice.result() == "5.2a"
+    assert pages.shown == [("4.2", "5.2a"), "working"]
+
+
+async def test_leaving_answers_every_question_with_no() -> None:
+    answers = ScreenAnswers(Pages())
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        answer = group.create_task(answers.ask(Challenge("4.2", "SWTK")))
+        choice = group.create_task(answers.choose(("4.2", "5.2a")))
+        yes = group.create_task(answers.confirm("go on?"))
+        await asyncio.sleep(0)
+        answers.leave()
+    assert (answer.result(), choice.result(), yes.result()) == (Cancel(), Cancel(), False)
+
+
+async def test_an_answer_from_elsewhere_ends_the_question() -> None:
+    pages = Pages()
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(ScreenAnswers(pages).ask(Challenge("4.2", "SWTK")))
+        await asyncio.sleep(0)
+        asked.cancel()
+    assert pages.shown[-1] == "working"
 
 
 def test_history_is_bounded_and_sampled() -> None:

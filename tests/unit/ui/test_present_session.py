@@ -8,9 +8,8 @@ import msgspec
 import pytest
 
 from ibtui import errors
-from ibtui.auth.effects import Challenge
 from ibtui.core.models import Lamp, LedgerRow, Pnl, Status
-from ibtui.ui.present import account, login, session
+from ibtui.ui.present import account, failure, login, session
 from ibtui.ui.present.spans import plain, width
 from tests import fakes
 
@@ -143,13 +142,8 @@ def test_steps() -> None:
     assert all(len(text) <= 80 for text in lines)
 
 
-def test_second_factor_page_has_names_codes_and_the_way_out() -> None:
-    page = "\n".join(
-        texts(login.challenge(Challenge("4.2", "", others=("5.2a", "9.9")), "https://localhost:5001"))
-    )
-    assert "text message (SMS) [4.2]" in page
-    assert "IB Key on Android [5.2a]" in page
-    assert "[9.9]" in page
+def test_the_way_out_by_browser() -> None:
+    page = "\n".join(texts(failure.browser("https://localhost:5001")))
     assert "ssh -L 5001:localhost:5001" in page
     assert "https://localhost:5001" in page
 
@@ -159,7 +153,7 @@ def test_second_factor_page_has_names_codes_and_the_way_out() -> None:
     [
         (errors.LoginLocked("Locked.", "Unlock it."), "makes it worse", False, False),
         (errors.LoginRefused("Refused.", "Check."), "wrong password counts", True, False),
-        (errors.Competing("Other.", ""), "Taking it over", True, True),
+        (errors.Competing("Other.", ""), "take it over", True, True),
         (errors.PersonNeeded("Factor.", ""), "ssh -L", True, False),
         (errors.GatewayDown("Down.", "Start it."), "no attempt was used", True, False),
         (errors.UnknownReply("Odd.", ""), "No further request", True, False),
@@ -168,7 +162,7 @@ def test_second_factor_page_has_names_codes_and_the_way_out() -> None:
     ],
 )
 def test_each_failure_has_its_page(error: errors.IbtuiError, word: str, again: bool, take_over: bool) -> None:
-    page = login.failure(error, "https://localhost:5000")
+    page = failure.failure(error, "https://localhost:5000")
     assert word in "\n".join(texts(page.lines))
     assert (bool(page.again), page.take_over) == (again, take_over)
 

@@ -1,0 +1,146 @@
+"""The wizard's pages for what went wrong: what it means for the person, and the way out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from ibtui.errors import (
+    Backoff,
+    CodeRefused,
+    Competing,
+    FactorUnsupported,
+    GatewayDown,
+    GatewayFault,
+    IbtuiError,
+    LoginLocked,
+    LoginRefused,
+    PersonNeeded,
+    UnknownReply,
+    Unreachable,
+)
+from ibtui.ui.present.numbers import duration
+from ibtui.ui.present.spans import Line, clean, line
+
+_ARROW = ("→ ", "accent")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A page for a failed login: its lines and what can be done from it."""
+
+    lines: tuple[Line, ...]
+    again: str = "try again"
+    """The word for enter; empty: trying again is not offered."""
+    take_over: bool = False
+    """`t` takes the brokerage session over, `y` leaves it to the other program."""
+    switch: bool = False
+    """`w` switches the profile between paper and live."""
+    until: datetime | None = None
+    """A wait that is counted down on the page."""
+
+
+def browser(url: str) -> list[Line]:
+    """How to log in by browser, here and from another machine."""
+    parts = urlsplit(url)
+    port = parts.port or 5000
+    address = (url or "the gateway's address", "strong")
+    tunnel = (f"ssh -L {port}:localhost:{port} HOST", "strong")
+    return [
+        line("   ", _ARROW, "Log in with a browser on this machine: ", address),
+        line("   ", _ARROW, "From another machine, first: ", tunnel),
+        line("     with this machine's name for HOST, then open the same address there."),
+    ]
+
+
+def failure(error: IbtuiError, url: str, *, used: int = 0, limit: int = 0) -> Failure:
+    """The page of an error: each kind says what it means for the person, then what to do.
+
+    Args:
+        used: attempts used up by now. limit: how many are allowed; 0 when unknown.
+    """
+    head = [line("   ", ("✕ ", "bad"), (clean(error.title), "title")), line("")]
+    head.append(line(f"   {clean(error.what)}"))
+    if error.fix:
+        head.append(line("   ", _ARROW, clean(error.fix)))
+    head.append(line(""))
+    found = _own(error, url)
+    more = list(found.lines)
+    if isinstance(error, LoginRefused) and not isinstance(error, LoginLocked | Backoff) and limit:
+        more.append(attempts(used, limit))
+    return Failure((*head, *more), found.again, found.take_over, found.switch, found.until)
+
+
+def _own(error: IbtuiError, url: str) -> Failure:
+    """What is special about a kind of error."""
+    match error:
+        case LoginLocked():
+            return _page("   Nothing more is sent from here: each further attempt makes it worse.", again="")
+        case Backoff(until=until):
+            return Failure(
+                (line("   Nothing was sent. The wait is for automatic logins; it grows with each failure."),),
+                "go on at once",
+                until=until,
+            )
+        case CodeRefused():
+            return _page(
+                "   User name and password were right. Codes are good for a short time, and once.",
+                again="log in again",
+            )
+        case LoginRefused():
+            return _page(
+                "   A wrong password counts at IBKR; going back does not.",
+                "   Paper and live accounts have user names of their own.",
+                again="enter them again",
+            )
+        case Competing():
+            return Failure(_competing(), "look again", take_over=True)
+        case FactorUnsupported():
+            return Failure((*_nothing_helps(), *browser(url), _look_again()), "look again")
+        case PersonNeeded():
+            return Failure(tuple(browser(url)), "log in again")
+        case GatewayDown() | GatewayFault():
+            return _page("   Nothing was sent to IBKR, no attempt was used.")
+        case UnknownReply():
+            return Failure((line("   No further request was sent."), *browser(url)))
+        case Unreachable():
+            return _page("   This is IBKR's side or the line to it, not your password.")
+    return Failure(())
+
+
+def _page(*texts: str, again: str = "try again") -> Failure:
+    return Failure(tuple(line(text) for text in texts), again)
+
+
+def _competing() -> tuple[Line, ...]:
+    return (
+        line("   You are logged in, but TWS, the phone or another gateway has the brokerage"),
+        line("   session. IBKR gives it to one program at a time."),
+        line(""),
+        line("   ", ("t", "accent"), "  take it over; it ends there"),
+        line("   ", ("y", "accent"), "  yield: leave it there and stay logged in"),
+        line(""),
+        line("   A second user name of the same account lets both work side by side."),
+    )
+
+
+def _nothing_helps() -> tuple[Line, ...]:
+    return (line("   Nothing was opened, and trying again here does not help."),)
+
+
+def _look_again() -> Line:
+    return line("   ", _ARROW, "When you have logged in there, press enter: ibtui looks again.")
+
+
+def attempts(used: int, limit: int) -> Line:
+    """`Attempts  2 of 4 used.`"""
+    style = "warn" if used >= limit - 1 else "muted"
+    return line((f"   {used} of {limit} attempts are used up now; a successful login clears them.", style))
+
+
+def countdown(left: float) -> Line:
+    """The wait of a back-off."""
+    if left <= 0:
+        return line("   ", ("The wait is over.", "good"))
+    return line("   The wait ends in ", (duration(left), "strong"), ".")

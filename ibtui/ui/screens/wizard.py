@@ -1,0 +1,358 @@
+"""What the login and the enrolment have in common: steps, fields, second factors, questions, failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import Input, Label
+
+from ibtui.auth.effects import Challenge, Code, Credentials, Note, OtherFactor, Resend, Step
+from ibtui.errors import IbtuiError
+from ibtui.ui import keymap
+from ibtui.ui.answers import ScreenAnswers
+from ibtui.ui.present import factor as factors
+from ibtui.ui.present import failure as failures
+from ibtui.ui.present import login as present
+from ibtui.ui.present.spans import Line, line
+from ibtui.ui.screens.base import Pane
+from ibtui.ui.widgets.bar import Hints, TopBar
+from ibtui.ui.widgets.code_input import CodeInput
+from ibtui.ui.widgets.lines import Lines
+from ibtui.ui.widgets.secret_input import SecretInput
+
+ESC = ("esc", "cancel", "leave")
+HELP = ("?", "help", "app.show_help")
+BACK = ("b", "back", "back")
+_ASKING = frozenset({"credentials", "code", "browser", "choice", "confirm"})
+
+
+class Wizard(Pane):
+    """Steps above, the present page below. One screen, so that escape always means the same.
+
+    `page` is what stands below the steps: `working`, one of the questions (`credentials`,
+    `code`, `browser`, `choice`, `confirm`), `failure`, or one of a subclass.
+    """
+
+    mode = "login"
+    step_names: ClassVar[Sequence[str]] = present.STEPS
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *keymap.bindings("login"),
+        *(Binding(str(n), f"pick({n})", f"Entry {n}", show=False, id=f"login.pick{n}") for n in range(1, 10)),
+    ]
+    DEFAULT_CSS = """
+    Wizard #steps { margin: 1 0; }
+    Wizard #form { display: none; height: auto; margin: 1 0 0 3; width: 56; }
+    Wizard #form.-open { display: block; }
+    Wizard #form Label { color: $text-muted; }
+    Wizard #form Input { height: 1; border: none; background: $surface; margin-bottom: 1; }
+    Wizard #form Input:focus { border: none; background: $panel; }
+    Wizard #code { display: none; margin: 1 0; }
+    Wizard #code.-open { display: block; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.page = "working"
+        self.left = False
+        self._answers = ScreenAnswers(self)
+        self._steps: dict[str, present.StepState] = {}
+        self._begun: dict[str, float] = {}
+        self._failure: failures.Failure | None = None
+        self._asked: Challenge | None = None
+        self._asked_at = 0.0
+        self._remark = ""
+        self._offered: tuple[str, ...] = ()
+        self._cursor = 0
+        self._username = ""
+
+    def compose(self) -> ComposeResult:
+        """Bars, steps, page, fields."""
+        yield TopBar(self.title_spans)
+        yield Lines(id="steps")
+        yield Lines(id="page", wraps=True)
+        with Vertical(id="form"):
+            yield Label("User name")
+            yield Input(compact=True, id="username", select_on_focus=False)
+            yield Label("Password")
+            yield SecretInput(id="password")
+        yield CodeInput(id="code")
+        yield Lines(id="below", wraps=True)
+        yield Hints([ESC, HELP])
+
+    # Pages, as `ScreenAnswers` asks for them -------------------------------------------
+
+    def show_credentials(self, username: str) -> None:
+        """User name and password."""
+        self.enter(self.name_of(Step.PASSWORD))
+        self._begun.pop(self.name_of(Step.PASSWORD), None)  # typing takes no time of the login's
+        used, limit = self.attempts()
+        live = self.ibtui.profile.account_type == "live"
+        lines = present.credentials(self.url, live)
+        if used:
+            lines.append(factors.attempt(used + 1, limit))
+        self.show_page("credentials", lines)
+        field = self.query_one("#username", Input)
+        field.value = field.value or username
+        (self.query_one("#password") if field.value else field).focus()
+        self.hint([("enter", "log in", "submit"), ESC])
+
+    def show_challenge(self, challenge: Challenge) -> None:
+        """A second factor: boxes for its digits, or the way out where it cannot be typed here."""
+        if not challenge.problem:  # else the same message is still to be answered
+            self._asked_at, self._remark = self.ibtui.monotonic(), ""
+        self._asked = challenge
+        self.enter(self.name_of(Step.FACTOR))
+        if not factors.can_type(challenge):
+            lines = [line("   ", (f"IBKR wants: {factors.name(challenge.code)}.", "title")), line("")]
+            self.show_page("browser", [*lines, *failures.browser(self.url)])
+            self.hint([("enter", "look again", "go_on"), BACK, ESC, HELP])
+            return
+        self.query_one(CodeInput).begin(factors.label(challenge), factors.boxes(challenge))
+        self._show_code()
+
+    def _show_code(self) -> None:
+        asked = self._asked
+        assert asked is not None
+        self.show_page("code", factors.question(asked, self._username, self.ibtui.now()))
+        self._show_waiting()
+        self.query_one(CodeInput).focus()
+        again = factors.again(asked)
+        self.hint(
+            [
+                ("enter", "send", "submit"),
+                *([("r", again, "resend")] if again else []),
+                *([("m", "other method", "other_method")] if asked.others else []),
+                BACK,
+                ("v", "show", "show_digits"),
+                ESC,
+                HELP,
+            ]
+        )
+
+    def _show_waiting(self) -> None:
+        """The countdown beside the boxes, and what stands below them."""
+        asked = self._asked
+        if self.page != "code" or asked is None:
+            return
+        left = factors.WAIT_S - (self.ibtui.monotonic() - self._asked_at)
+        beside = factors.waiting(left)
+        if not factors.again(asked):
+            beside = factors.lives(self.ibtui.now(), asked.skew)
+        self.query_one(CodeInput).set_aside(beside)
+        number, limit = self.attempts()
+        self.query_one("#below", Lines).show(factors.below(asked, left, self._remark, number, limit))
+
+    def show_choice(self, offered: tuple[str, ...]) -> None:
+        """One of several second factors."""
+        self.enter(self.name_of(Step.FACTOR))
+        self._offered, self._cursor = offered, 0
+        self._show_list()
+
+    def _show_list(self) -> None:
+        self.show_page("choice", factors.choice(self._offered, self._cursor))
+        self.hint([("enter", "choose", "go_on"), ("↑↓", "move", "move(1)"), BACK, ESC, HELP])
+
+    def show_question(self, text: str) -> None:
+        """Yes or no."""
+        self.show_page("confirm", factors.yes_or_no(text))
+        self.hint([("y", "yes", "yes"), BACK, ESC, HELP])
+
+    def show_working(self) -> None:
+        """IBKR has the word."""
+        if self.page in _ASKING and not self.left:
+            self.show_page("working", [line("   Talking to IBKR …")])
+            self.hint([ESC, HELP])
+
+    def show_note(self, note: Note) -> None:
+        """Where the login is."""
+        if self.left:
+            return
+        if self.page == "code" and note.step is Step.FACTOR and note.text:
+            self._remark = note.text
+            self._show_waiting()
+            return
+        name = self.name_of(note.step)
+        self.enter(name, note.text)
+        if note.done:
+            self._steps[name] = present.StepState("done", self._elapsed(name), note.text)
+        self.show_steps()
+
+    def show_failure(self, error: IbtuiError) -> None:
+        """What went wrong, and the way out."""
+        for name, it in self._steps.items():
+            if it.state == "now":
+                self._steps[name] = present.StepState("failed", self._elapsed(name))
+        used, limit = self.attempts()
+        self._failure = found = failures.failure(error, self.url, used=used, limit=limit)
+        hints = [("enter", found.again, "go_on")] if found.again else []
+        if found.take_over:
+            hints += [("t", "take over", "take_over"), ("y", "yield", "yes")]
+        if found.switch:
+            hints.append(("w", "switch", "switch"))
+        self.show_page("failure", list(found.lines))
+        self.hint([*hints, ("esc", "close", "leave"), HELP])
+        self._show_countdown()
+        self.show_steps()
+
+    def _show_countdown(self) -> None:
+        until = self._failure.until if self._failure is not None else None
+        if self.page == "failure" and until is not None:
+            left = (until - self.ibtui.now()).total_seconds()
+            self.query_one("#below", Lines).show([failures.countdown(left)])
+
+    # Keys --------------------------------------------------------------------------------
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter in the user name goes to the password."""
+        event.stop()
+        self.query_one("#password").focus()
+
+    def on_secret_input_submitted(self, message: SecretInput.Submitted) -> None:
+        """Enter in the password or the code sends it."""
+        message.stop()
+        self.action_submit()
+
+    def action_submit(self) -> None:
+        """Send what was typed; the fields are emptied at once."""
+        if self.page == "credentials":
+            self._submit_credentials()
+        elif self.page == "code":
+            self._submit_code()
+
+    def _submit_credentials(self) -> None:
+        name, field = self.query_one("#username", Input), self.query_one("#password", SecretInput)
+        if not name.value.strip():
+            name.focus()
+            self.say("The user name is missing.")
+        elif not field.filled:
+            field.focus()
+            self.say("The password is missing.")
+        else:
+            self._username = name.value.strip()
+            self._begun[self.name_of(Step.PASSWORD)] = self.ibtui.monotonic()
+            self._answers.give_credentials(Credentials(self._username, field.take()))
+
+    def _submit_code(self) -> None:
+        field = self.query_one(CodeInput)
+        if not field.complete:
+            self.say(f"That was not sent: it has {field.boxes} digits.")
+            return
+        self._answers.give_answer(Code(field.take()))
+
+    def action_resend(self) -> None:
+        """Ask IBKR for another message, or another challenge."""
+        if self.page == "code" and self._asked is not None and factors.again(self._asked):
+            self._answers.give_answer(Resend())
+
+    def action_other_method(self) -> None:
+        """Another of the second factors that IBKR offered."""
+        asked = self._asked
+        if self.page != "code" or asked is None or not asked.others:
+            return
+        if len(asked.others) == 1:
+            self._answers.give_answer(OtherFactor(asked.others[0]))
+            return
+        self._offered, self._cursor = asked.others, 0
+        self._show_list()
+
+    def action_move(self, by: int) -> None:
+        """The cursor of the list."""
+        if self.page == "choice":
+            self._cursor = (self._cursor + by) % len(self._offered)
+            self._show_list()
+
+    def action_pick(self, number: int) -> None:
+        """An entry of the list by its number."""
+        if self.page == "choice" and 1 <= number <= len(self._offered):
+            self._cursor = number - 1
+            self._choose()
+
+    def _choose(self) -> None:
+        code = self._offered[self._cursor]
+        if self._asked is not None:  # the list was opened from the boxes
+            self._answers.give_answer(OtherFactor(code))
+        else:
+            self._answers.give_choice(code)
+
+    def action_show_digits(self) -> None:
+        """Show what was typed into the boxes, or hide it."""
+        if self.page == "code":
+            self.query_one(CodeInput).toggle_shown()
+
+    def action_yes(self) -> None:
+        """Go on with what was asked."""
+        if self.page == "confirm":
+            self._answers.give_yes(True)
+
+    # Showing -----------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Elapsed times and countdowns."""
+        super().tick()
+        self.show_steps()
+        self._show_waiting()
+        self._show_countdown()
+
+    @property
+    def url(self) -> str:
+        """Where a browser would log in."""
+        return self.ibtui.profile.gateway_url
+
+    def attempts(self) -> tuple[int, int]:
+        """Attempts used, and how many are allowed; zeros when that is not known."""
+        runtime = self.ibtui.runtime
+        return (runtime.login_facts.attempts, runtime.login_facts.limit) if runtime is not None else (0, 0)
+
+    def name_of(self, step: Step) -> str:
+        """What a step of the conversation is called here."""
+        return step.value
+
+    def reset(self) -> None:
+        """Nothing has been done yet."""
+        self._failure, self._asked, self._remark = None, None, ""
+        self._steps, self._begun = {}, {}
+        self.query_one("#password", SecretInput).clear()
+        self.query_one(CodeInput).clear()
+
+    def enter(self, name: str, text: str = "") -> None:
+        """`name` is the step now; those before it are done."""
+        if name not in self._begun:
+            self._begun[name] = self.ibtui.monotonic()
+        for earlier in self.step_names[: self.step_names.index(name)]:
+            it = self._steps.get(earlier)
+            if it is None or it.state == "now":
+                self._steps[earlier] = present.StepState("done", self._elapsed(earlier))
+        self._steps[name] = present.StepState("now", None, text)
+        self.show_steps()
+
+    def _elapsed(self, name: str) -> float | None:
+        begun = self._begun.get(name)
+        return None if begun is None else self.ibtui.monotonic() - begun
+
+    def show_steps(self) -> None:
+        """The steps with their times as they are now."""
+        shown = {
+            name: present.StepState("now", self._elapsed(name), it.text) if it.state == "now" else it
+            for name, it in self._steps.items()
+        }
+        lines = present.steps(shown, self.app.size.width, self.step_names)
+        self.query_one("#steps", Lines).show(lines)
+
+    def show_page(self, page: str, lines: list[Line]) -> None:
+        """Another page; the fields that belong to it are opened, the others emptied."""
+        self.page = page
+        if page not in ("credentials", "code"):
+            self.set_focus(None)
+        self.query_one("#form").set_class(page == "credentials", "-open")
+        self.query_one(CodeInput).set_class(page == "code", "-open")
+        self.query_one("#below", Lines).show([])
+        self.query_one("#page", Lines).show(lines)
+        self.ibtui.verbs.wait_for_person(page in _ASKING)
+
+    def hint(self, hints: list[tuple[str, str, str]]) -> None:
+        """What works on this page."""
+        self.query_one(Hints).set_hints(hints)
