@@ -12,7 +12,7 @@ from aiohttp import web
 from ibtui.errors import UsageError
 from ibtui.sim.seam import reply
 
-KINDS = ("delay", "status", "garble", "cut", "hang", "lose")
+KINDS = ("delay", "status", "garble", "cut", "hang", "lose", "half")
 FRAME_KINDS = ("garble", "silent")
 SOCKET = "/ws"
 _FOREVER = 10**9
@@ -124,11 +124,28 @@ async def before(fault: Fault, request: web.Request) -> web.StreamResponse | Non
     return None
 
 
-def after(fault: Fault, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    """Play a fault that comes after the handler: a garbled reply, or one that is lost on its way."""
+async def after(fault: Fault, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Play a fault that comes after the handler: a reply that is garbled, cut in its middle, or lost."""
+    if fault.kind == "half":
+        return await _half(request, response)
     if fault.kind == "lose":
         _abort(request)
     return garble(response) if fault.kind == "garble" else response
+
+
+async def _half(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """All headers, half of the body, then the end of the connection."""
+    body = response.body if isinstance(response, web.Response) else None
+    if not isinstance(body, bytes) or request.transport is None:
+        _abort(request)
+        return response
+    cut = web.StreamResponse(
+        status=response.status, headers={**response.headers, "Content-Length": str(len(body))}
+    )
+    await cut.prepare(request)
+    await cut.write(body[: len(body) // 2])
+    request.transport.close()
+    return cut
 
 
 def garble(response: web.StreamResponse) -> web.StreamResponse:

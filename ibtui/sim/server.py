@@ -20,7 +20,7 @@ from aiohttp import web
 
 from ibtui.clock import Tasks
 from ibtui.errors import UsageError
-from ibtui.sim import control, faults, tls, twilio
+from ibtui.sim import control, download, faults, tls, twilio
 from ibtui.sim.enroll import Enrollment
 from ibtui.sim.factors import Factors
 from ibtui.sim.handshake import Handshake
@@ -78,6 +78,7 @@ class Simulator:
         self.sessions.listener = self.hub
         self.sms = Outbox(self.clock, self.quirks, scenario.seed)
         self.twilio = twilio.Twilio(self.sms, scenario.seed)
+        self.download = download.Download(scenario.seed)
         self.factors = Factors(scenario.settings, self.clock, self.sms, scenario.seed)
         self.logins = Logins()
         self.sso = Sso(scenario, self.sessions, self.clock, self.factors, self.logins)
@@ -164,6 +165,7 @@ class Simulator:
             "oauth1": None,
             "oauth2": None,
             "twilio": {"url": self.url, "sid": self.twilio.sid, "token": self.twilio.token},
+            "download": f"{self.url}{download.PATH}",
             "control": f"{self.url}/sim",
         }
 
@@ -203,6 +205,7 @@ class Simulator:
         app = web.Application(middlewares=[self._front], client_max_size=4 << 20)
         app.add_routes(control.routes(self))
         app.add_routes(self.twilio.routes())
+        app.add_routes(self.download.routes())
         app.add_routes(self.enrollment.routes())
         app.add_routes(
             [
@@ -303,7 +306,7 @@ class Simulator:
             response = await self._answer(request, handler)
             entry.status = response.status
             if fault is not None:
-                response = faults.after(fault, request, response)
+                response = await faults.after(fault, request, response)
         entry.status = response.status
         if not response.prepared:
             # A client measures its clock against this one (simulated) clock, not the machine's.
