@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ibtui import cli_ibkey
 from ibtui.errors import IbtuiError, ReaderGone, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -157,11 +158,30 @@ def gateway_logs(context: Any, follow: bool, lines: int) -> Any:
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--if-needed", is_flag=True, help="Do nothing when the session is ready.")
 @click.option("--take-over", is_flag=True, help="Take the brokerage session from another program.")
-def login(context: Any, **options: Any) -> Any:
+@click.option(
+    "--code-file", type=_PATH, metavar="FILE", help="The second factor's code comes into this file."
+)
+@click.option("--code-command", metavar="JSON", help="A program that prints the code, as a JSON list.")
+@click.option("--reset-attempts", is_flag=True, help="Forget failed logins; says what that risks.")
+@click.option("--yes", is_flag=True, help="Do not ask before --reset-attempts.")
+def login(context: Any, reset_attempts: bool, yes: bool, **options: Any) -> Any:
     """Log in at the gateway. Example: pass show ibkr | ibtui login --user me --password-stdin"""
     from ibtui.service.commands import session
 
+    if reset_attempts:
+        return session.reset_attempts(context, options["user"], yes)
     return session.login(context, **options)
+
+
+@app.command()
+@common
+@click.argument("what", type=click.Choice(["ready"]))
+@click.option("--timeout", type=click.FloatRange(0), default=60.0, show_default=True, metavar="SECONDS")
+def wait(context: Any, what: str, timeout: float) -> Any:
+    """Wait for the session. Example: ibtui wait ready --timeout 120 && ibtui positions"""
+    from ibtui.service.commands import session
+
+    return session.wait_ready(context, timeout)
 
 
 @app.command()
@@ -180,6 +200,9 @@ def status(context: Any) -> Any:
     from ibtui.service.commands import session
 
     return session.status(context)
+
+
+app.add_command(cli_ibkey.group(Group, common))
 
 
 def _pane(name: str, text: str, watchable: bool = True) -> None:
@@ -305,6 +328,8 @@ def told(error: BaseException, *, as_json: bool = False) -> int:
 
         output.error(error, as_json)
         return error.exit_code
+    if isinstance(error, OSError) and error.strerror:
+        return _refused(error, as_json)
     return _unexpected(error)
 
 
@@ -317,6 +342,16 @@ def _to_nowhere(stream: Any) -> None:
         pass  # no real file behind it, so nothing is flushed to one at the end
 
 
+def _refused(error: OSError, as_json: bool) -> int:
+    """The system's own no (disk full, not ours to write): what and where, without a riddle."""
+    from ibtui.service import output
+
+    where = f" ({error.filename})" if error.filename else ""
+    trouble = IbtuiError(f"{error.strerror}{where}.", "Mend that, or choose another place, and try again.")
+    output.error(trouble, as_json)
+    return trouble.exit_code
+
+
 def _unexpected(error: BaseException) -> int:
     import logging
 
@@ -325,5 +360,8 @@ def _unexpected(error: BaseException) -> int:
     where = log.set_up(paths.log_dir())
     logging.getLogger("ibtui").error("unexpected", exc_info=error)
     click.echo(f"ibtui: something went wrong inside ibtui ({type(error).__name__}).", err=True)
-    click.echo(f"       Details are in {where}; please report them.", err=True)
+    if where is not None:
+        click.echo(f"       Details are in {where}; please report them.", err=True)
+    else:
+        click.echo(f"       {log.redact(str(error))}", err=True)
     return 1

@@ -11,6 +11,7 @@
     │   ├── CodeRefused             5   right password, wrong code of the second factor
     │   ├── Backoff                 5   an automatic login has to wait after failed ones
     │   └── LoginLocked             5   no further attempt is allowed
+    ├── WrongAccountType            5   a paper login in a live profile, or the reverse
     ├── PersonNeeded                6   only a person can give what is missing
     │   └── FactorUnsupported       6   a second factor that only IBKR's own page can answer
     ├── TradingLocked               7   an order-changing request from a read-only profile
@@ -112,6 +113,21 @@ class LoginLocked(LoginRefused):
     """No further attempt is allowed, by IBKR or by our own limit; trying again makes it worse."""
 
     title = "The account is locked"
+
+
+class WrongAccountType(IbtuiError):
+    """The login is `found` (paper or live) and the profile is meant for `wanted`; it was logged out again.
+
+    The password was right, so it is no refusal and costs no attempt.
+    """
+
+    exit_code = 5
+    title = "Paper and live"
+
+    def __init__(self, what: str, fix: str = "", *, wanted: str = "", found: str = "") -> None:
+        super().__init__(what, fix)
+        self.wanted = wanted
+        self.found = found
 
 
 class PersonNeeded(IbtuiError):

@@ -208,6 +208,10 @@ class Answers(Protocol):
         """
         ...
 
+    async def confirm(self, text: str) -> bool:
+        """Ask a person yes or no; False where nobody is there."""
+        ...
+
     def note(self, note: Note) -> None:
         """Show where the login is."""
         ...

@@ -44,6 +44,8 @@ class Host(Protocol):
     """The gateway as the runtime sees it."""
 
     start_fix: str
+    auth_folder: Path | None
+    """Where auth data lie instead of our own folder; None for that."""
 
     async def start(self, progress: Progress) -> Lamp:
         """Start or adopt; raises GatewayFault, GatewayDown or UsageError."""
@@ -90,6 +92,7 @@ def host_for(profile: Profile) -> Host:
 class ExternalHost:
     """A gateway that somebody else runs."""
 
+    auth_folder: Path | None = None
     start_fix = "start it where it runs, or set gateway_dir in the profile and use ibtui gateway start"
 
     def __init__(self, profile: Profile) -> None:
@@ -156,6 +159,7 @@ class ExternalHost:
 class ProcessHost:
     """A gateway process of ours: java on an installation, or a command in its place. Detached."""
 
+    auth_folder: Path | None = None
     start_fix = START
 
     def __init__(self, profile: Profile) -> None:
@@ -266,6 +270,7 @@ class DemoHost(ProcessHost):
     def __init__(self, profile: Profile) -> None:
         super().__init__(profile)
         self._folder = Path(tempfile.mkdtemp(prefix="ibtui-demo-"))
+        self.auth_folder = self._folder / "auth"
 
     @property
     def _ready(self) -> Path:

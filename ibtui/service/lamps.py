@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ibtui.core.models import AuthStatus, Lamp, Tickle
+from ibtui.core.models import AuthStatus, Lamp, LoginFacts, Tickle
 from ibtui.errors import NotLoggedIn
 
 TAKE_OVER = "t takes it over, or ibtui login --take-over"
@@ -15,11 +15,22 @@ def unknown() -> Lamp:
     return Lamp(state="unknown", reason="")
 
 
-def sso_lamp(error: NotLoggedIn, fix: str, old: Lamp) -> Lamp:
-    """Nobody is logged in; where a refused login has left its reason, that stays."""
+def sso_lamp(error: NotLoggedIn, fix: str, old: Lamp, facts: LoginFacts) -> Lamp:
+    """Nobody is logged in; where a refused login has left its reason, that stays.
+
+    Failed attempts are told too, and how long automatic logins wait.
+    """
+    reason, since = "nobody is logged in", None
     if old.state == "off" and old.reason:
-        return Lamp(state="off", since=old.since, reason=old.reason, fix=old.fix or fix)
-    return Lamp(state="off", reason="nobody is logged in", fix=fix)
+        reason, since, fix = old.reason.partition(_ATTEMPTS)[0], old.since, old.fix or fix
+    if facts.attempts:
+        reason += f"{_ATTEMPTS}{facts.attempts} of {facts.limit}"
+        if facts.wait_until is not None:
+            reason += f" · automatic logins wait until {facts.wait_until.astimezone():%H:%M:%S}"
+    return Lamp(state="off", since=since, reason=reason, fix=fix)
+
+
+_ATTEMPTS = " · attempts used: "
 
 
 def after_login(tickle: Tickle, user: str, old: Lamp, now: datetime) -> Lamp:

@@ -25,8 +25,8 @@ from ibtui.errors import (
     IbtuiError,
     NotLoggedIn,
     Pacing,
-    Unreachable,
     UsageError,
+    WrongAccountType,
 )
 from ibtui.service.board import LOG_KEPT, Board
 from ibtui.service.host import LOG_IN, Host, host_for
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 15.0
 """Seconds one request may take."""
-SETTLE = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
-"""Waits before each look for `authenticated` after a login (login.md §3 'After the login')."""
 
 
 def runtime_for(settings: Settings) -> contextlib.AbstractAsyncContextManager[LocalRuntime]:
@@ -96,6 +94,8 @@ class LocalRuntime:
         self._live = LiveValues()
         self._wanted = live
         self._user = ""
+        self._named = ""
+        """Whose login was tried last."""
         self._facts = LoginFacts()
         self._watching = False
         self._closed = False
@@ -158,41 +158,43 @@ class LocalRuntime:
     # Session -----------------------------------------------------------------------
 
     async def login(self, answers: Answers) -> None:
-        from ibtui.auth.login import login as login_flow
-        from ibtui.core import drive
+        from ibtui.service.login import GuardedLogin
+        from ibtui.service.opening import Opening
 
-        who = await answers.credentials(self._profile.username)
         client = await self._connect()
-        with self._board.verb("sso", f"logging in {who.username}"):
+        guarded = GuardedLogin(self.settings, self.clock, self._host.auth_folder)
+        with self._board.verb("sso", "logging in"):
             try:
-                done = await drive.run(login_flow(who), answers, client.rest, self.clock)
+                done = await guarded.run(answers, client.rest)
             except IbtuiError as error:
                 self._board.event("login", error.what, "error")
                 raise
+            finally:
+                await self._read_facts(guarded.username)
             self._user = done.username
             self._live.stale = True
             self._board.event("login", f"{done.username} accepted")
             self._board.lit("sso", "on", done.username)
         with self._board.verb("brokerage", "opening"):
             answers.note(Note(Step.BROKERAGE, "waiting for the brokerage session"))
-            await self._await_brokerage(client)
+            try:
+                self._read_auth(await Opening(client, self.clock, self._profile, done.paper).run())
+            except Competing as error:
+                self._board.lit("brokerage", "warn", error.what, TAKE_OVER)
+                raise
+            except WrongAccountType as error:
+                self._board.event("login", error.what, "error")
+                self._board.set(sso=Lamp(state="off", reason=error.what, fix=error.fix), brokerage=unknown())
+                raise
         answers.note(Note(Step.BROKERAGE, done=True))
         answers.note(Note(Step.READY, done=True))
 
-    async def _await_brokerage(self, client: IbkrClient) -> None:
-        """The gateway opens it by itself within seconds (login.md §9.4); else we do."""
-        for pause in SETTLE:
-            await self.clock.sleep(pause)
-            try:
-                found = await client.status()
-            except (NotLoggedIn, Unreachable):
-                continue
-            if found.competing:
-                break
-            if found.ready:
-                self._read_auth(found)
-                return
-        await self._open(compete=self._profile.competing == "take")
+    async def _read_facts(self, user: str = "") -> None:
+        from ibtui.service.vaults import facts_of
+
+        self._named = user or self._named or self._profile.username
+        user, folder = self._named, self._host.auth_folder
+        self._facts = await asyncio.to_thread(facts_of, self._profile, user, folder=folder, clock=self.clock)
 
     async def logout(self) -> None:
         client = await self._connect()
@@ -241,7 +243,8 @@ class LocalRuntime:
         try:
             tickle = await self._tickle()
         except NotLoggedIn as error:
-            found["sso"] = sso_lamp(error, LOG_IN, old.sso)
+            await self._read_facts()
+            found["sso"] = sso_lamp(error, LOG_IN, old.sso, self._facts)
         except GatewayDown as error:
             found["gateway"] = Lamp(state="off", reason=error.what, fix=error.fix)
         except UsageError as error:

@@ -51,6 +51,8 @@ def test_wrong_password_until_locked(run: Run, fresh: Sim) -> None:
     for _ in range(6):
         done = piped(run, fresh, password="nonsense")
         assert done.code == 5
+        # Our own guard would have stopped it before IBKR does.
+        assert run("login", "--user", fresh.user()["username"], "--reset-attempts", "--yes").code == 0
     assert "no further attempt" in done.err and "Do not try again" in done.err
 
 

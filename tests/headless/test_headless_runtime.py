@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from ibtui.config import Profile, Settings
-from ibtui.errors import Competing, GatewayDown, GatewayFault, IbtuiError, LoginRefused, TradingLocked
+from ibtui.errors import (
+    Backoff,
+    Competing,
+    GatewayDown,
+    GatewayFault,
+    IbtuiError,
+    LoginRefused,
+    TradingLocked,
+)
 from ibtui.secret import Secret
 from ibtui.service import actions, keeper
 from ibtui.service.answers.fixed import FixedAnswers
@@ -105,8 +113,21 @@ async def test_wrong_password_leaves_its_reason_on_the_lamp(sim: Sim) -> None:
         await asyncio.sleep(1.0)
         assert "refused" in runtime.status.sso.reason and runtime.status.sso.state == "off"
         assert "try again" in runtime.status.sso.fix
-        await actions.bring_up(runtime, answers_of(sim))
-        assert runtime.status.ready
+        assert "attempts used: 1 of 4" in runtime.status.sso.reason
+        assert runtime.login_facts.attempts == 1 and runtime.login_facts.wait_until is not None
+        with pytest.raises(Backoff):
+            await actions.bring_up(runtime, answers_of(sim))
+        person = answers_of(sim)
+        asked = []
+
+        async def confirm(text: str) -> bool:
+            asked.append(text)
+            return True
+
+        person.confirm = confirm  # type: ignore[method-assign]
+        await actions.bring_up(runtime, person)
+        assert runtime.status.ready and runtime.login_facts.attempts == 0
+        assert len(asked) == 1 and "attempt 2 of 4 - go on?" in asked[0]
 
 
 async def test_killed_and_started_again(start_sim: StartSim) -> None:

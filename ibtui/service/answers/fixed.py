@@ -7,16 +7,39 @@ from pathlib import Path
 import msgspec
 
 from ibtui.auth.effects import Answer, Cancel, Challenge, Credentials, Note
+from ibtui.auth.factor import plain_name, plain_names
 from ibtui.errors import GatewayDown, PersonNeeded
 from ibtui.secret import Secret
 from ibtui.service import output
 
+BROWSER = "or log in with a browser at the gateway's address; ibtui then sees the session by itself."
+
+
+def no_choice(offered: tuple[str, ...]) -> PersonNeeded:
+    """IBKR offers several second factors, and nobody is here to choose."""
+    return PersonNeeded(
+        f"IBKR offers several second factors: {plain_names(offered)}.",
+        f'Say which to use, in the profile: second_factor = "{offered[0]}"; {BROWSER}',
+    )
+
+
+def no_code(challenge: Challenge) -> PersonNeeded:
+    """IBKR wants a second factor, and nobody is here to give it."""
+    return PersonNeeded(
+        f"IBKR wants a second factor: {plain_name(challenge.code)}. Nobody is here to give it.",
+        "Log in at a terminal; or give it with --code-file or --code-command; or set the profile up to"
+        f" answer by itself (totp_secret, twilio_sid, ibtui ibkey enroll); {BROWSER}",
+    )
+
 
 class FixedAnswers:
-    """Gives one user name and password; has no second factor."""
+    """Gives one user name and password; has no second factor of its own."""
+
+    has_password = True
+    """It was given for this login: no other source is asked."""
 
     def __init__(self, username: str, password: Secret) -> None:
-        self._username = username
+        self.username = username
         self._password = password
 
     async def credentials(self, username: str) -> Credentials:
@@ -25,18 +48,22 @@ class FixedAnswers:
         Raises:
             PersonNeeded: nobody said which user.
         """
-        name = self._username or username
+        name = self.username or username
         if not name:
             raise PersonNeeded("No user name was given.", "Add --user NAME, or username to the profile.")
         return Credentials(name, self._password)
 
     async def ask(self, challenge: Challenge) -> Answer:
-        """Nobody is here to answer."""
-        return Cancel()
+        """Raises PersonNeeded: nobody is here to answer."""
+        raise no_code(challenge)
 
     async def choose(self, offered: tuple[str, ...]) -> str | Cancel:
-        """Nobody is here to choose."""
-        return Cancel()
+        """Raises PersonNeeded: nobody is here to choose."""
+        raise no_choice(offered)
+
+    async def confirm(self, text: str) -> bool:
+        """Nobody is here to say yes."""
+        return False
 
     def note(self, note: Note) -> None:
         """Narrate on standard error."""
@@ -46,6 +73,8 @@ class FixedAnswers:
 
 class ReadyAnswers:
     """The demo's own user, as the simulator names it in its ready file; needs nobody."""
+
+    has_password = True
 
     def __init__(self, ready: Path) -> None:
         self._ready = ready
@@ -70,6 +99,10 @@ class ReadyAnswers:
     async def choose(self, offered: tuple[str, ...]) -> str | Cancel:
         """This user has no second factor."""
         return Cancel()
+
+    async def confirm(self, text: str) -> bool:
+        """It is the demo's own simulator: nothing can be locked."""
+        return True
 
     def note(self, note: Note) -> None:
         """Nobody watches."""

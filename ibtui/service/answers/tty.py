@@ -7,18 +7,28 @@ import os
 import sys
 import termios
 
-from ibtui.auth.effects import Answer, Cancel, Challenge, Credentials, Note
-from ibtui.auth.factor import plain_name
+from ibtui.auth.effects import (
+    Answer,
+    Cancel,
+    Challenge,
+    Code,
+    Credentials,
+    Note,
+    OtherFactor,
+    Resend,
+)
+from ibtui.auth.factor import CHALLENGED, factor, plain_name
 from ibtui.errors import PersonNeeded
 from ibtui.secret import Secret
 from ibtui.service import output
+from ibtui.service.answers.fixed import no_choice, no_code
 
 
 class TtyAnswers:
     """Asks on the terminal; the password is not echoed."""
 
     def __init__(self, username: str = "") -> None:
-        self._username = username
+        self.username = username
 
     async def credentials(self, username: str) -> Credentials:
         """Ask for what is not known.
@@ -26,11 +36,12 @@ class TtyAnswers:
         Raises:
             PersonNeeded: standard input is no terminal.
         """
-        name = self._username or username
+        name = self.username or username
         if not sys.stdin.isatty():
             raise PersonNeeded(
                 "A password is needed and standard input is no terminal.",
-                "Pipe it in: … | ibtui login --user NAME --password-stdin",
+                "Pipe it in (… | ibtui login --user NAME --password-stdin), or say in the profile where it"
+                " comes from ([profiles.NAME.password]).",
             )
         if not name:
             name = (await line("User name: ")).strip()
@@ -40,15 +51,70 @@ class TtyAnswers:
         return Credentials(name, Secret(password))
 
     async def ask(self, challenge: Challenge) -> Answer:
-        """Say what IBKR wants; this version cannot answer it."""
-        offered = ", ".join(map(plain_name, (challenge.code, *challenge.others)))
-        output.say(f"IBKR asks for a second factor: {offered}.")
-        return Cancel()
+        """Ask for a code, or for the response to a challenge.
+
+        Raises:
+            PersonNeeded: standard input is no terminal.
+        """
+        if not sys.stdin.isatty():
+            raise no_code(challenge)
+        if challenge.problem:
+            output.say(challenge.problem)
+        output.say(f"{plain_name(challenge.code)}. {factor(challenge.code).todo}")
+        if challenge.kind == CHALLENGED:
+            output.say(f"Enter {challenge.challenge} in the IBKR Mobile app, then type its response here.")
+        other = ", o another method" if challenge.others else ""
+        prompt = f"Code (r send again{other}, empty line stops): "
+        while True:
+            typed = (await line(prompt)).strip()
+            if not typed:
+                return Cancel()
+            if typed.lower() == "r":
+                return Resend()
+            if typed.lower() != "o":
+                return Code(Secret(typed))
+            answer = await self._other(challenge)
+            if answer is not None:
+                return answer
+
+    async def _other(self, challenge: Challenge) -> OtherFactor | None:
+        others = challenge.others
+        if not others:
+            output.say("IBKR offers no other method.")
+            return None
+        code = others[0] if len(others) == 1 else await self.choose(others)
+        return OtherFactor(code) if isinstance(code, str) else None
 
     async def choose(self, offered: tuple[str, ...]) -> str | Cancel:
-        """Say what IBKR offers; this version cannot answer any of it here."""
-        output.say(f"IBKR offers second factors: {', '.join(map(plain_name, offered))}.")
-        return Cancel()
+        """A menu; an empty line stops.
+
+        Raises:
+            PersonNeeded: standard input is no terminal.
+        """
+        if not sys.stdin.isatty():
+            raise no_choice(offered)
+        output.say("IBKR offers these second factors:")
+        for number, code in enumerate(offered, 1):
+            output.say(f"  {number}  {plain_name(code)}")
+        while True:
+            typed = (await line(f"Which one (1 to {len(offered)}, empty line stops): ")).strip()
+            if not typed:
+                return Cancel()
+            if typed in offered:
+                return typed
+            if typed.isascii() and typed.isdecimal() and 1 <= int(typed) <= len(offered):
+                return offered[int(typed) - 1]
+
+    async def confirm(self, text: str) -> bool:
+        """Yes or no; no where standard input is no terminal."""
+        if not sys.stdin.isatty():
+            return False
+        return (await line(f"{text} [y/N] ")).strip().lower() in ("y", "yes")
+
+    async def secret(self, text: str) -> Secret | None:
+        """Something that is not echoed; None where standard input is no terminal, or nothing was typed."""
+        typed = await line(text, echo=False) if sys.stdin.isatty() else ""
+        return Secret(typed) if typed else None
 
     def note(self, note: Note) -> None:
         """Narrate on standard error."""

@@ -1,19 +1,27 @@
-"""`ibtui login`, `logout`, `status`."""
+"""`ibtui login`, `logout`, `status`, `wait`."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
+from ibtui.auth import guard
 from ibtui.auth.effects import Answers
+from ibtui.clock import SystemClock
 from ibtui.core.models import Status
-from ibtui.errors import Competing, GatewayDown, NotLoggedIn, PersonNeeded, Unreachable
+from ibtui.errors import Competing, GatewayDown, NotLoggedIn, PersonNeeded, Unreachable, UsageError
 from ibtui.secret import Secret
 from ibtui.service import actions, output
+from ibtui.service.answers.codes import CodeAnswers, CodeSource, read_command
 from ibtui.service.answers.fixed import FixedAnswers
 from ibtui.service.answers.tty import TtyAnswers
 from ibtui.service.commands.context import Context, run
 from ibtui.service.local import runtime_for
 from ibtui.service.runtime import Runtime
+from ibtui.service.vaults import vault_for
+
+LOOK_S = 1.1
+"""Seconds between two looks of `wait`; the session may be asked once a second."""
 
 
 def status(context: Context) -> int:
@@ -23,12 +31,7 @@ def status(context: Context) -> int:
         async with runtime_for(context.settings) as runtime:
             return await actions.refresh_quietly(runtime)
 
-    found = run(work())
-    if context.as_json:
-        output.dump(output.status_json(found))
-    else:
-        output.status_text(found)
-    return exit_of(found)
+    return _told(context, run(work()))
 
 
 def exit_of(status: Status) -> int:
@@ -42,9 +45,17 @@ def exit_of(status: Status) -> int:
     return Competing.exit_code if status.brokerage.state == "warn" else NotLoggedIn.exit_code
 
 
-def login(context: Context, user: str | None, password_stdin: bool, if_needed: bool, take_over: bool) -> int:
-    """Log in; asks on the terminal, or takes the password from standard input."""
-    answers = _answers(user, password_stdin)
+def login(
+    context: Context,
+    user: str | None,
+    password_stdin: bool,
+    if_needed: bool,
+    take_over: bool,
+    code_file: Path | None = None,
+    code_command: str | None = None,
+) -> int:
+    """Log in; asks on the terminal, or takes password and code from where the options say."""
+    answers = _answers(user, password_stdin, code_file, code_command)
 
     async def work() -> Status:
         async with runtime_for(context.settings) as runtime:
@@ -54,13 +65,17 @@ def login(context: Context, user: str | None, password_stdin: bool, if_needed: b
             if if_needed and found.ready:
                 output.say("The session is ready; nothing to do.")
                 return found
+            take = take_over
             if not (found.sso.state == "on" and (if_needed or take_over)):
-                await _log_in(runtime, answers, take_over)
+                take = await _log_in(runtime, answers, take_over)
             if not runtime.status.ready:
-                await runtime.open_brokerage(compete=take_over)
+                await runtime.open_brokerage(compete=take)
             return runtime.status
 
-    found = run(work())
+    return _told(context, run(work()))
+
+
+def _told(context: Context, found: Status) -> int:
     if context.as_json:
         output.dump(output.status_json(found))
     else:
@@ -68,22 +83,74 @@ def login(context: Context, user: str | None, password_stdin: bool, if_needed: b
     return exit_of(found)
 
 
-async def _log_in(runtime: Runtime, answers: Answers, take_over: bool) -> None:
+async def _log_in(runtime: Runtime, answers: Answers, take_over: bool) -> bool:
+    """Returns whether the brokerage session is to be taken from another program."""
     try:
         await runtime.login(answers)
     except Competing as error:
         # The login itself is done; what is left is the brokerage session.
-        if not take_over:
-            raise Competing(error.what, "Take it over: ibtui login --take-over") from None
+        if take_over:
+            return True
+        ask = runtime.profile.competing == "ask"
+        if not ask or not await answers.confirm(f"{error.what} Take it over?"):
+            raise
+        return True
+    return take_over
 
 
-def _answers(user: str | None, password_stdin: bool) -> FixedAnswers | TtyAnswers:
+def _answers(
+    user: str | None,
+    password_stdin: bool,
+    code_file: Path | None = None,
+    code_command: str | None = None,
+) -> Answers:
+    if code_file is not None and code_command is not None:
+        raise UsageError("--code-file and --code-command do not go together.", "Use one of them.")
+    source = None
+    if code_file is not None or code_command is not None:
+        source = CodeSource(code_file, read_command(code_command) if code_command is not None else ())
+    person: Answers = TtyAnswers(user or "")
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
         if not password:
             raise PersonNeeded("No password came on standard input.", "Try: pass show ibkr | ibtui login …")
-        return FixedAnswers(user or "", Secret(password))
-    return TtyAnswers(user or "")
+        person = FixedAnswers(user or "", Secret(password))
+    return person if source is None else CodeAnswers(person, source, SystemClock())
+
+
+def reset_attempts(context: Context, user: str | None, yes: bool) -> int:
+    """Set the failed attempts of a user name to 0, after saying what that risks."""
+    profile = context.profile
+    vault = vault_for(profile, user or profile.username)
+    used = vault.status().record.attempts
+
+    async def work() -> bool:
+        output.say(guard.RESET_RISK)
+        return yes or await TtyAnswers().confirm(f"Reset the {used} attempts of {vault.username}?")
+
+    if used and not run(work()):
+        raise PersonNeeded("The attempts were not reset.", "Answer y at a terminal, or add --yes.")
+    vault.reset()
+    output.say(f"{vault.username}: {used} attempts were used, now 0.")
+    if context.as_json:
+        output.dump({"user": vault.username, "attempts": 0, "were": used})
+    return 0
+
+
+def wait_ready(context: Context, timeout: float) -> int:
+    """Wait until all three lamps are on, at most `timeout` seconds; then as `status`."""
+
+    async def work() -> Status:
+        clock = SystemClock()
+        end = clock.monotonic() + timeout
+        async with runtime_for(context.settings) as runtime:
+            while True:
+                found = await actions.refresh_quietly(runtime)
+                if found.ready or clock.monotonic() >= end:
+                    return found
+                await clock.sleep(min(LOOK_S, max(0.0, end - clock.monotonic())))
+
+    return _told(context, run(work()))
 
 
 def logout(context: Context) -> int:

@@ -1,0 +1,127 @@
+"""After the Dispatcher: from an SSO session to a brokerage session that is ready.
+
+login.md §3 'After the login', web-api.md §2.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from ibtui.clock import Clock
+from ibtui.config import Profile
+from ibtui.core.client import IbkrClient
+from ibtui.core.endpoints import session
+from ibtui.core.endpoints.common import integer, mapping
+from ibtui.core.models import Accounts, AuthStatus
+from ibtui.errors import Competing, IbtuiError, NotLoggedIn, Unreachable, WrongAccountType
+
+SETTLE = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
+"""Waits before each look for `authenticated` after a login (login.md §3 'After the login')."""
+_VALIDATE_S = 2.0
+_LIVE, _PAPER = 1, 2
+"""`LOGIN_TYPE` (web-api.md §2.4)."""
+
+
+@dataclass(slots=True)
+class Opening:
+    """Opens the brokerage session for a profile after its login.
+
+    `paper`: what the login said about the user name; None when it said nothing.
+    """
+
+    client: IbkrClient
+    clock: Clock
+    profile: Profile
+    paper: bool | None = None
+
+    async def run(self) -> AuthStatus:
+        """Validate, wait for the session (the gateway opens it by itself within seconds, login.md
+        §9.4; else we do), tickle, ask for the accounts.
+
+        Raises:
+            WrongAccountType: paper in a live profile or the reverse; it was logged out again.
+            Competing: another program has the session, and the profile does not take it.
+            NotLoggedIn, NoBridge, Rejected, Unreachable: as `IbkrClient.init`.
+        """
+        await self._check(self.paper)
+        login_type = await self._validate()
+        await self._check({_PAPER: True, _LIVE: False}.get(login_type or 0))
+        status = await self._settled()
+        if status is None:
+            status = await self.client.init(compete=self.profile.competing == "take")
+            accounts = await self.client.accounts()
+        else:
+            await self.client.tickle()
+            accounts = await self.client.accounts()
+        await self._check(_paper(accounts))
+        return status
+
+    async def _validate(self) -> int | None:
+        """The SSO session's kind; None when nobody says so now (once a minute is allowed)."""
+        try:
+            async with asyncio.timeout(_VALIDATE_S):
+                body = await self.client.call(session.validate())
+        except (TimeoutError, IbtuiError):
+            return None
+        return integer(mapping(body).get("LOGIN_TYPE"))
+
+    async def _settled(self) -> AuthStatus | None:
+        """The session as it came up by itself; None when it has to be opened.
+
+        Raises:
+            Competing: as the profile's policy wants it.
+        """
+        for pause in SETTLE:
+            await self.clock.sleep(pause)
+            try:
+                found = await self.client.status()
+            except (NotLoggedIn, Unreachable):
+                continue
+            if found.competing:
+                if self.profile.competing == "take":
+                    return None
+                raise held_elsewhere(self.profile)
+            if found.ready:
+                return found
+        return None
+
+    async def _check(self, paper: bool | None) -> None:
+        """Raises WrongAccountType, after a logout, where what IBKR says is not what the profile means."""
+        if paper is None or self.profile.mode == "demo":
+            return
+        wanted, found = self.profile.account_type, "paper" if paper else "live"
+        if wanted == found:
+            return
+        try:
+            await self.client.logout()
+        except IbtuiError:
+            done = "It could not be logged out again: do it by hand (ibtui logout)."
+        else:
+            done = "It was logged out again."
+        raise WrongAccountType(
+            f"This is a {found} user name, and the profile {self.profile.name} is meant for {wanted}. {done}",
+            f'If {found} is what you want: account_type = "{found}" in [profiles.{self.profile.name}];'
+            f" else log in with the {wanted} user name. The password was right; no attempt was used.",
+            wanted=wanted,
+            found=found,
+        )
+
+
+def _paper(accounts: Accounts) -> bool | None:
+    if accounts.paper is not None:
+        return accounts.paper
+    return all(name.startswith("D") for name in accounts.ids) if accounts.ids else None
+
+
+def held_elsewhere(profile: Profile) -> Competing:
+    """Another program holds the brokerage session; what comes next is the profile's policy."""
+    if profile.competing == "yield":
+        return Competing(
+            "Another program holds the brokerage session of this user name; it was left there.",
+            'The profile says competing = "yield". Take it over: ibtui login --take-over',
+        )
+    return Competing(
+        "Another program holds the brokerage session of this user name.",
+        "Close it there, or take it over: ibtui login --take-over",
+    )

@@ -1,0 +1,153 @@
+"""A profile's auth data: the vault of a user name, and what is remembered of its last logins.
+
+Everything here touches the disk; callers use threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ibtui import errors, paths
+from ibtui.auth import files, guard
+from ibtui.auth.vault import Vault
+from ibtui.clock import Clock, SystemClock
+from ibtui.config import Profile
+from ibtui.core.models import LoginFacts
+from ibtui.errors import IbtuiError, LoginRefused
+from ibtui.secret import Secret
+
+
+def vault_for(
+    profile: Profile,
+    username: str,
+    *,
+    folder: Path | None = None,
+    passphrase: Secret | None = None,
+    clock: Clock | None = None,
+) -> Vault:
+    """The vault of a user name, as the profile's settings want it.
+
+    `folder` takes the place of our own data folder (the demo's data goes with the demo).
+
+    Raises:
+        UsageError: no user name.
+    """
+    shared = profile.data_store_path
+    return Vault(
+        username,
+        Path(shared) if shared else folder,
+        plain=bool(shared),
+        policy=guard.Policy(profile.max_attempts),
+        max_counter=profile.max_counter,
+        passphrase=passphrase,
+        now=(clock or SystemClock()).now,
+    )
+
+
+def facts_of(
+    profile: Profile, username: str, *, folder: Path | None = None, clock: Clock | None = None
+) -> LoginFacts:
+    """What the Session screen shows; nothing is written. What cannot be read is left out."""
+    if not username:
+        return LoginFacts(limit=profile.max_attempts)
+    clock = clock or SystemClock()
+    try:
+        found = vault_for(profile, username, folder=folder, clock=clock).status()
+    except IbtuiError:
+        return LoginFacts(limit=profile.max_attempts)  # the next login says what is wrong
+    return LoginFacts(
+        attempts=found.record.attempts,
+        limit=profile.max_attempts,
+        wait_until=guard.waiting(found.record, clock.now()),
+        logins_left=found.logins_left if found.enrolled else None,
+        last_used=found.used,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the last login of a user name ended, for those who waited for it."""
+
+    at: datetime
+    error: IbtuiError | None = None
+    """None: it was successful."""
+
+
+class Memory:
+    """What may be forgotten: the second factor chosen, the last outcome. One small file a user name.
+
+    Only changed by whoever holds the user name's login (`Vault.conversation`).
+    """
+
+    def __init__(self, profile: Profile, username: str, folder: Path | None = None) -> None:
+        self._profile = profile.name
+        self._path = (folder or paths.state_dir() / "login") / f"{files.safe_name(username)}.json"
+
+    @property
+    def factor(self) -> str:
+        """The SF code that was chosen last with this profile, and worked; empty for none."""
+        chosen = self._read().get("factors")
+        found = chosen.get(self._profile) if isinstance(chosen, dict) else None
+        return found if isinstance(found, str) else ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the password out of the profile's source was refused the last time."""
+        return self._read().get("refused") is True
+
+    def outcome(self) -> Outcome | None:
+        """How the last login ended; None when nobody knows (it was cancelled, or killed)."""
+        found = self._read().get("outcome")
+        if not isinstance(found, dict):
+            return None
+        try:
+            at = datetime.fromisoformat(str(found.get("at")))
+        except ValueError:
+            return None
+        return Outcome(at, _error(found)) if at.tzinfo else None
+
+    def begun(self) -> None:
+        """A login begins: nobody knows how it will end."""
+        self._write(outcome=None)
+
+    def ended(
+        self, at: datetime, error: IbtuiError | None, *, factor: str = "", refused: bool = False
+    ) -> None:
+        """A login has ended; `factor` is the SF code to remember, `refused` the source's password."""
+        what = {"at": at.astimezone(UTC).isoformat()}
+        if error is not None:
+            what |= {"error": type(error).__name__, "what": error.what, "fix": error.fix}
+        chosen = self._read().get("factors")
+        factors = dict(chosen) if isinstance(chosen, dict) else {}
+        if factor:
+            factors[self._profile] = factor
+        self._write(outcome=what, refused=refused, factors=factors)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return files.read(self._path) or {}
+        except IbtuiError:
+            return {}  # it may be forgotten
+
+    def _write(self, **changes: Any) -> None:
+        try:
+            paths.private(self._path.parent)
+            files.replace(self._path, {**self._read(), **changes})
+        except (IbtuiError, OSError):
+            return  # a full disk must not end a login that works
+
+
+def _error(found: dict[str, Any]) -> IbtuiError | None:
+    name = found.get("error")
+    if not name:
+        return None
+    kind = getattr(errors, str(name), IbtuiError)
+    what, fix = str(found.get("what", "")), str(found.get("fix", ""))
+    if not (isinstance(kind, type) and issubclass(kind, IbtuiError)):
+        return IbtuiError(what, fix)
+    if kind is errors.Backoff:  # its moment is past: the guard says the present one
+        return LoginRefused(what, fix)
+    return kind(what, fix)
