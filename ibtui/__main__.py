@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import sys
 
+from ibtui import plain
+
 
 def main() -> int:
     """Run one command; returns the exit status. Never a traceback."""
+    plain.prepare(sys.stdout, sys.stderr)
     words = sys.argv[1:]
     # Shell completion calls with no words either, but reads what is printed.
     if words in ([], ["demo"]) and sys.stdin.isatty() and sys.stdout.isatty():

@@ -50,12 +50,16 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def set_up(folder: Path, *, debug: bool = False) -> Path:
-    """Send our log to `folder`/ibtui.log (0600, rotated at 1 MB, three kept); returns the path."""
+def set_up(folder: Path, *, debug: bool = False) -> Path | None:
+    """Send our log to `folder`/ibtui.log (0600, rotated at 1 MB, three kept); returns the path.
+
+    None where nothing can be written there (a read-only or full disk): then the log goes nowhere,
+    for a log is no reason not to do the work.
+    """
     quiet_libraries()
-    path = private(folder) / "ibtui.log"
-    path.touch(mode=0o600, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=1_000_000, backupCount=3)
+    # Else a disk that fills up later would spill tracebacks over the terminal.
+    logging.raiseExceptions = False
+    handler, path = _handler(folder / "ibtui.log")
     handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s %(message)s"))
     root = logging.getLogger("ibtui")
     for old in list(root.handlers):
@@ -65,3 +69,17 @@ def set_up(folder: Path, *, debug: bool = False) -> Path:
     root.propagate = False
     root.setLevel(logging.DEBUG if debug else logging.INFO)
     return path
+
+
+def _handler(path: Path) -> tuple[logging.Handler, Path | None]:
+    try:
+        private(path.parent)
+        path.touch(mode=0o600, exist_ok=True)
+        return (
+            logging.handlers.RotatingFileHandler(
+                path, maxBytes=1_000_000, backupCount=3, encoding="utf-8", errors="backslashreplace"
+            ),
+            path,
+        )
+    except OSError:
+        return logging.NullHandler(), None

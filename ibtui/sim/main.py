@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ibtui.errors import UsageError
+from ibtui.errors import IbtuiError, UsageError
 from ibtui.sim.scenario import load
 from ibtui.sim.server import Simulator
 from ibtui.sim.tls import write_private
@@ -42,7 +42,7 @@ async def run(options: Options) -> int:
     """Serve until SIGINT, SIGTERM or (tied) the end of standard input; returns the exit status.
 
     Raises UsageError for an unknown scenario or user or a ready file that cannot be written, and
-    OSError for an address that cannot be bound.
+    IbtuiError for an address that cannot be bound.
     """
     simulator = Simulator(load(options.scenario, options.seed))
     if options.logged_in:
@@ -51,7 +51,15 @@ async def run(options: Options) -> int:
     loop = asyncio.get_running_loop()
     for number in _ENDS:
         loop.add_signal_handler(number, stop.set)
-    await simulator.start(options.host, options.port, options.plain)
+    try:
+        await simulator.start(options.host, options.port, options.plain)
+    except OSError as error:
+        # asyncio's own words repeat the address in Python's spelling.
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise IbtuiError(
+            f"The simulator cannot listen at {options.host}, port {options.port}: {why}.",
+            "Choose another --host or --port; 0 takes a free one.",
+        ) from None
     try:
         line = json.dumps(simulator.ready(), separators=(",", ":")) + "\n"
         if options.ready is not None:
@@ -129,9 +137,6 @@ def _parse(words: list[str]) -> Options:
 if __name__ == "__main__":
     try:
         sys.exit(asyncio.run(run(_parse(sys.argv[1:]))))
-    except UsageError as error:
+    except IbtuiError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-    except OSError as error:
-        sys.stderr.write(f"The simulator cannot listen: {error.strerror}.\n")
-        sys.exit(1)

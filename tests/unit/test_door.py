@@ -46,3 +46,20 @@ def test_shell_completion_still_goes_to_the_parser() -> None:
     program = str(Path(sys.executable).with_name("ibtui"))
     done = subprocess.run([program], capture_output=True, text=True, timeout=30, env=env)
     assert "plain,demo" in done.stdout
+
+
+def test_a_home_that_cannot_be_written_or_read_aloud_is_no_riddle(tmp_path: Path) -> None:
+    """No folder may be made, and the stream knows ASCII only: still words, never a traceback."""
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    folders = {f"XDG_{kind}_HOME": str(in_the_way / "x") for kind in ("CONFIG", "DATA", "STATE", "CACHE")}
+    env = {**os.environ, **folders, "PYTHONIOENCODING": "ascii"}
+    for words, status, told in (
+        (["status"], 3, "> gateway: "),
+        (["config", "init"], 1, "Not a directory"),
+        (["sim", "--host", "256.1.1.1"], 1, "cannot listen at 256.1.1.1"),
+    ):
+        done = subprocess.run([*IBTUI, *words], capture_output=True, text=True, timeout=30, env=env)
+        assert done.returncode == status, done.stderr
+        assert told in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr and "inside ibtui" not in done.stderr

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
+import io
 import json
 import logging
 import pickle
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ibtui import errors, log, paths
+from ibtui import errors, log, paths, plain
 from ibtui.clock import FakeClock, SystemClock, Tasks
 from ibtui.secret import Secret
 
@@ -69,13 +71,39 @@ def test_the_redactor_leaves_plain_talk_alone() -> None:
 def test_the_log_is_private_and_redacted(tmp_path: Path) -> None:
     path = log.set_up(tmp_path / "logs", debug=True)
     logging.getLogger("ibtui.x").warning("session=%s", PLANTED)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path is not None and stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert PLANTED not in path.read_text() and "session=***" in path.read_text()
     for name in log.LOUD:
         assert logging.getLogger(name).level == logging.WARNING
     for handler in logging.getLogger("ibtui").handlers:
         handler.close()
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    assert log.set_up(in_the_way / "log") is None
+    logging.getLogger("ibtui.x").error("lost")
+    path = log.set_up(tmp_path / "log")
+    handler = logging.getLogger("ibtui").handlers[0]
+    assert path is not None and isinstance(handler, logging.FileHandler)
+    with contextlib.suppress(OSError), open("/dev/full", "w") as full:
+        own = handler.setStream(full)
+        logging.getLogger("ibtui.x").error("no space for this")
+        handler.stream = own  # type: ignore[assignment]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_stream_without_our_signs_shows_stand_ins() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    plain.prepare(stream)
+    stream.write("→ AAPL ▲+1.00 — … ┌▇ 界 é")
+    stream.flush()
+    assert raw.getvalue() == b"> AAPL ^+1.00 - . +# ?? ?"
 
 
 def test_private_files_are_replaced_whole(tmp_path: Path) -> None:
