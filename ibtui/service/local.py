@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ibtui.auth.effects import Answers, Note, Step
@@ -26,9 +27,10 @@ from ibtui.errors import (
     NotLoggedIn,
     Pacing,
     UsageError,
-    WrongAccountType,
 )
+from ibtui.secret import Secret
 from ibtui.service.board import LOG_KEPT, Board
+from ibtui.service.entry import Entry
 from ibtui.service.host import LOG_IN, Host, host_for
 from ibtui.service.keeper import Keeper
 from ibtui.service.lamps import TAKE_OVER, after_login, brokerage_lamp, sso_lamp, unknown
@@ -93,10 +95,7 @@ class LocalRuntime:
         self._connecting = asyncio.Lock()
         self._live = LiveValues()
         self._wanted = live
-        self._user = ""
-        self._named = ""
-        """Whose login was tried last."""
-        self._facts = LoginFacts()
+        self._entry = Entry(settings, self.clock, self._board, self._host)
         self._watching = False
         self._closed = False
 
@@ -104,7 +103,7 @@ class LocalRuntime:
 
     @property
     def profile(self) -> Profile:
-        return self._profile
+        return self._entry.profile
 
     @property
     def store(self) -> Store:
@@ -116,7 +115,7 @@ class LocalRuntime:
 
     @property
     def login_facts(self) -> LoginFacts:
-        return self._facts
+        return self._entry.facts
 
     @property
     def events(self) -> Sequence[Event]:
@@ -157,44 +156,21 @@ class LocalRuntime:
 
     # Session -----------------------------------------------------------------------
 
-    async def login(self, answers: Answers) -> None:
-        from ibtui.service.login import GuardedLogin
-        from ibtui.service.opening import Opening
-
+    async def login(self, answers: Answers, *, factor: str = "") -> None:
         client = await self._connect()
-        guarded = GuardedLogin(self.settings, self.clock, self._host.auth_folder)
-        with self._board.verb("sso", "logging in"):
-            try:
-                done = await guarded.run(answers, client.rest)
-            except IbtuiError as error:
-                self._board.event("login", error.what, "error")
-                raise
-            finally:
-                await self._read_facts(guarded.username)
-            self._user = done.username
-            self._live.stale = True
-            self._board.event("login", f"{done.username} accepted")
-            self._board.lit("sso", "on", done.username)
-        with self._board.verb("brokerage", "opening"):
-            answers.note(Note(Step.BROKERAGE, "waiting for the brokerage session"))
-            try:
-                self._read_auth(await Opening(client, self.clock, self._profile, done.paper).run())
-            except Competing as error:
-                self._board.lit("brokerage", "warn", error.what, TAKE_OVER)
-                raise
-            except WrongAccountType as error:
-                self._board.event("login", error.what, "error")
-                self._board.set(sso=Lamp(state="off", reason=error.what, fix=error.fix), brokerage=unknown())
-                raise
+        self._live.stale = True
+        self._read_auth(await self._entry.login(answers, client, factor))
         answers.note(Note(Step.BROKERAGE, done=True))
         answers.note(Note(Step.READY, done=True))
 
-    async def _read_facts(self, user: str = "") -> None:
-        from ibtui.service.vaults import facts_of
+    def mean(self, account_type: str) -> None:
+        self._entry.mean(account_type=account_type)
 
-        self._named = user or self._named or self._profile.username
-        user, folder = self._named, self._host.auth_folder
-        self._facts = await asyncio.to_thread(facts_of, self._profile, user, folder=folder, clock=self.clock)
+    async def enroll(self, answers: Answers, pin: Secret) -> None:
+        await self._entry.enroll(answers, pin)
+
+    async def export_key(self, path: Path, passphrase: Secret) -> None:
+        await self._entry.export_key(path, passphrase)
 
     async def logout(self) -> None:
         client = await self._connect()
@@ -243,8 +219,7 @@ class LocalRuntime:
         try:
             tickle = await self._tickle()
         except NotLoggedIn as error:
-            await self._read_facts()
-            found["sso"] = sso_lamp(error, LOG_IN, old.sso, self._facts)
+            found["sso"] = sso_lamp(error, LOG_IN, old.sso, await self._entry.read_facts())
         except GatewayDown as error:
             found["gateway"] = Lamp(state="off", reason=error.what, fix=error.fix)
         except UsageError as error:
@@ -254,7 +229,7 @@ class LocalRuntime:
             found["sso"] = Lamp(state="unknown", reason=error.what, fix=error.fix)
         else:
             now = self.clock.now()
-            found["sso"] = after_login(tickle, self._user, old.sso, now)
+            found["sso"] = after_login(tickle, self._entry.user, old.sso, now)
             found["brokerage"] = brokerage_lamp(tickle.status, old.brokerage, now)
         return found, None
 

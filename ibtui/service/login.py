@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from ibtui import sources
 from ibtui.auth.effects import Answers, Credentials, Enrolled, Note, Spend, Step
 from ibtui.auth.login import LoggedIn
 from ibtui.auth.login import login as login_flow
@@ -29,8 +30,9 @@ from ibtui.errors import (
     LoginRefused,
     PersonNeeded,
 )
+from ibtui.secret import Secret
 from ibtui.service.answers.auto import AutoAnswers
-from ibtui.service.enrolling import ensure_enrolled
+from ibtui.service.enrolling import enroll, ensure_enrolled
 from ibtui.service.vaults import Memory, vault_for
 
 OTHER_S = 900.0
@@ -64,26 +66,44 @@ class GuardedLogin:
         self.username = ""
         """Whose login it is, once that is known."""
 
-    async def run(self, person: Answers, rest: Rest) -> Done:
+    async def run(self, person: Answers, rest: Rest, factor: str = "") -> Done:
         """Ask for credentials, wait for the turn, look whether it may be tried, log in.
+
+        `factor` is the second factor to use, in place of the profile's setting.
 
         Raises:
             LoginRefused, CodeRefused, LoginLocked, Backoff: see `errors`.
             PersonNeeded: nobody gave what is needed. UsageError: settings or auth data are wrong.
             GatewayDown, Unreachable, UnknownReply: as `auth.login.login`.
         """
+        answers, who, vault, memory = await self._begin(person)
+        async with self._alone(vault, answers) as waited:
+            if waited is not None and await self._reported(memory, waited):
+                return Done(who.username, shared=True)
+            who = await self._password(who, answers, vault, memory)
+            await self._permit(answers, vault)
+            return await self._talk(who, answers, rest, vault, memory, factor)
+
+    async def enroll(self, person: Answers, pin: Secret) -> Enrolled:
+        """Enroll IB Key, with the same turns and limits.
+
+        Raises:
+            as `run`, and as `auth.enroll.enroll`.
+        """
+        answers, who, vault, _ = await self._begin(person)
+        vault.passphrase = await sources.of(self._profile, "passphrase").read()
+        async with self._alone(vault, answers):
+            await self._permit(answers, vault)
+            return await enroll(self._settings, vault, who, pin, answers, self._clock)
+
+    async def _begin(self, person: Answers) -> tuple[AutoAnswers, Credentials, Vault, Memory]:
         answers = AutoAnswers(self._settings, person, self._clock)
         who = await answers.credentials(self._profile.username)
         self.username = who.username
         vault = vault_for(self._profile, who.username, folder=self._folder, clock=self._clock)
         memory = Memory(self._profile, who.username, self._folder and self._folder / "state")
         answers.use(vault, memory)
-        async with self._alone(vault, answers) as waited:
-            if waited is not None and await self._reported(memory, waited):
-                return Done(who.username, shared=True)
-            who = await self._password(who, answers, vault, memory)
-            await self._permit(answers, vault)
-            return await self._talk(who, answers, rest, vault, memory)
+        return answers, who, vault, memory
 
     # One at a time ---------------------------------------------------------------------
 
@@ -155,7 +175,13 @@ class GuardedLogin:
     # The login -----------------------------------------------------------------------------
 
     async def _talk(
-        self, who: Credentials, answers: AutoAnswers, rest: Rest, vault: Vault, memory: Memory
+        self,
+        who: Credentials,
+        answers: AutoAnswers,
+        rest: Rest,
+        vault: Vault,
+        memory: Memory,
+        factor: str,
     ) -> Done:
         async def spend(effect: Spend) -> None:
             await asyncio.to_thread(vault.spend, effect.what)
@@ -166,14 +192,16 @@ class GuardedLogin:
         await asyncio.to_thread(memory.begun)
         try:
             await ensure_enrolled(self._settings, vault, who, answers, self._clock)
-            flow = login_flow(who, prefer=await answers.prefer())
+            flow = login_flow(who, prefer=[factor] if factor else await answers.prefer())
             done: LoggedIn = await drive.run(flow, answers, rest, self._clock, spend, store=store)
         except IbtuiError as error:
             refused = answers.from_source and type(error) is LoginRefused
             await asyncio.to_thread(memory.ended, self._clock.now(), error, refused=refused)
             await self._explain(error, vault)
             raise
-        await asyncio.to_thread(memory.ended, self._clock.now(), None, factor=answers.chosen and done.factor)
+        await asyncio.to_thread(
+            memory.ended, self._clock.now(), None, factor=done.factor if answers.chosen else ""
+        )
         return Done(done.username, done.factor, done.paper)
 
     async def _explain(self, error: IbtuiError, vault: Vault) -> None:

@@ -1,0 +1,124 @@
+"""A runtime's way in: login, enrolment of IB Key, and what is known of the user name's attempts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ibtui.auth.effects import Answers, Note, Step
+from ibtui.clock import Clock
+from ibtui.config import Profile, Settings
+from ibtui.core.models import AuthStatus, Lamp, LoginFacts
+from ibtui.errors import Competing, IbtuiError, PersonNeeded, WrongAccountType
+from ibtui.secret import Secret
+from ibtui.service.board import Board
+from ibtui.service.host import Host
+from ibtui.service.lamps import TAKE_OVER, unknown
+
+if TYPE_CHECKING:
+    from ibtui.auth.vault import Vault
+    from ibtui.core.client import IbkrClient
+
+
+class Entry:
+    """Verbs of `service.runtime.Runtime` that concern logins; writes to the runtime's board.
+
+    Attributes:
+        user: who is logged in from here; empty while nobody is.
+        facts: as `Runtime.login_facts`, at the last look.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, board: Board, host: Host) -> None:
+        self.settings = settings
+        self.user = ""
+        self.facts = LoginFacts(limit=settings.chosen().max_attempts)
+        self._clock = clock
+        self._board = board
+        self._host = host
+        self._named = ""
+        """Whose login was tried last."""
+
+    @property
+    def profile(self) -> Profile:
+        """As the settings have it, or as `mean` has changed it."""
+        return self.settings.chosen()
+
+    def mean(self, **changes: str) -> None:
+        """Change the profile, in this process alone."""
+        settings = self.settings
+        profile = replace(settings.chosen(), **changes)  # type: ignore[arg-type]
+        self.settings = replace(settings, profiles={**settings.profiles, profile.name: profile})
+
+    async def login(self, answers: Answers, client: IbkrClient, factor: str = "") -> AuthStatus:
+        """As `Runtime.login`; returns once the brokerage session is ready."""
+        from ibtui.service.login import GuardedLogin
+        from ibtui.service.opening import Opening
+
+        guarded = GuardedLogin(self.settings, self._clock, self._host.auth_folder)
+        with self._board.verb("sso", "logging in"):
+            try:
+                done = await guarded.run(answers, client.rest, factor)
+            except IbtuiError as error:
+                self._board.event("login", error.what, "error")
+                raise
+            finally:
+                await self.read_facts(guarded.username)
+            self.user = done.username
+            self._board.event("login", f"{done.username} accepted")
+            self._board.lit("sso", "on", done.username)
+        with self._board.verb("brokerage", "opening"):
+            answers.note(Note(Step.BROKERAGE, "waiting for the brokerage session"))
+            try:
+                return await Opening(client, self._clock, self.profile, done.paper).run()
+            except Competing as error:
+                self._board.lit("brokerage", "warn", error.what, TAKE_OVER)
+                raise
+            except WrongAccountType as error:
+                self.user = ""
+                self._board.event("login", error.what, "error")
+                self._board.set(sso=Lamp(state="off", reason=error.what, fix=error.fix), brokerage=unknown())
+                raise
+
+    async def enroll(self, answers: Answers, pin: Secret) -> None:
+        """As `Runtime.enroll`."""
+        from ibtui.service.login import GuardedLogin
+
+        guarded = GuardedLogin(self.settings, self._clock, self._host.auth_folder)
+        try:
+            await guarded.enroll(answers, pin)
+        except IbtuiError as error:
+            self._board.event("ibkey", error.what, "error")
+            raise
+        finally:
+            await self.read_facts(guarded.username)
+        self._board.event("ibkey", f"IB Key of {guarded.username} is enrolled here")
+
+    async def export_key(self, path: Path, passphrase: Secret) -> None:
+        """As `Runtime.export_key`."""
+        vault = await self._vault()
+        await asyncio.to_thread(vault.export, path, passphrase)
+        self._board.event("ibkey", f"a sealed backup was written to {path}")
+
+    async def _vault(self) -> Vault:
+        from ibtui import sources
+        from ibtui.service.vaults import vault_for
+
+        name = self._named or self.profile.username
+        if not name:
+            raise PersonNeeded("Nobody said whose IB Key is meant.", "Add username to the profile.")
+        given = await sources.of(self.profile, "passphrase").read()
+        return vault_for(
+            self.profile, name, folder=self._host.auth_folder, passphrase=given, clock=self._clock
+        )
+
+    async def read_facts(self, user: str = "") -> LoginFacts:
+        """Read anew what is on disk about `user`, else about whoever tried last, else the profile's."""
+        from ibtui.service.vaults import facts_of
+
+        self._named = user or self._named or self.profile.username
+        self.facts = await asyncio.to_thread(
+            facts_of, self.profile, self._named, folder=self._host.auth_folder, clock=self._clock
+        )
+        return self.facts
