@@ -53,7 +53,8 @@ class Profile:
     username: str = ""
     gateway_url: str = "https://localhost:5000"
     gateway_dir: str = ""
-    """Folder of an unpacked Client Portal Gateway; empty: the gateway is somebody else's."""
+    """Folder of a Client Portal Gateway, or `installed`: what `gateway install` put here. Empty: that one,
+    if there is one and gateway_url is on this machine; else the gateway is somebody else's."""
     gateway_command: tuple[str, ...] = ()
     """A program to run in place of java (argument list, no shell)."""
     upstream: str = "https://api.ibkr.com"
@@ -118,3 +119,7 @@ class Addresses:
     twilio: str = "https://api.twilio.com"
     twilio_ca_file: str = ""
     """Certificates to trust for Twilio, PEM; empty: the system's."""
+    gateway_download: str = "https://download2.interactivebrokers.com/portal/clientportal.gw.zip"
+    """Where `gateway install` gets IBKR's zip."""
+    gateway_download_ca_file: str = ""
+    """Certificates to trust for gateway_download, PEM; empty: the system's."""
