@@ -127,7 +127,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(raw.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"The settings file {file} is not TOML: {error}.", "Check: ibtui config check"
+            f"The settings file {file} is not TOML: {error}.", "Correct it there; then: ibtui config check"
         ) from None
 
 
@@ -238,10 +238,23 @@ def _build(merged: dict[str, Any], origins: dict[str, str], file: Path) -> Setti
     for key in merged:
         if key not in known:
             raise UsageError(f"{file}: unknown key {key!r}{_nearest(key, known)}.", _SHOW)
+    tables = merged.get("profiles", {})
+    if not isinstance(tables, dict):
+        raise UsageError(f"{file}: profiles must be tables.", "Write [profiles.NAME].")
     ui = _section(Ui, merged.get("ui", {}), "ui", origins, file)
     addresses = _section(Addresses, merged.get("addresses", {}), "addresses", origins, file)
     profiles: dict[str, Profile] = {}
-    for name, table in merged.get("profiles", {}).items():
+    for key in ("login_host", "api_host", "twilio"):
+        if not _is_url(getattr(addresses, key)):
+            raise UsageError(
+                f"{_where(f'addresses.{key}', origins, file)}: must look like https://api.ibkr.com.", _SHOW
+            )
+    for name, table in tables.items():
+        if not _NAME.fullmatch(name):
+            # It names folders and files too.
+            raise UsageError(
+                f"{file}: {name!r} cannot be a profile's name.", "Use letters, digits, '-', '_' and '.'."
+            )
         if not isinstance(table, dict):
             raise UsageError(f"{file}: profiles.{name} must be a table.", f"Write [profiles.{name}].")
         profile = _section(Profile, table, f"profiles.{name}", origins, file)
@@ -253,7 +266,8 @@ def _build(merged: dict[str, Any], origins: dict[str, str], file: Path) -> Setti
     return Settings(str(chosen), ui, addresses, profiles, origins, file)
 
 
-_SHOW = "See all keys: ibtui config show"
+_SHOW = "Every key, explained: ibtui config init --config FILE writes them all to a new file."
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _CHOICES = {"competing": ("ask", "yield", "take"), "counter_encoding": ("digits", "rfc")}
 S = typing.TypeVar("S", Profile, Ui, Addresses, Source)
 
@@ -325,6 +339,22 @@ def _where(dotted: str, origins: Mapping[str, str], file: Path) -> str:
     return f"{origin.removeprefix('file ')}: {dotted}"
 
 
+_URLS = {
+    "gateway_url": "https://localhost:5000",
+    "upstream": "https://api.ibkr.com",
+    "proxy": "http://proxy:3128",
+}
+_MAY_BE_EMPTY = ("proxy",)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("https", "http") and bool(url.hostname) and url.port != 0
+    except ValueError:  # a port that is no number, brackets of half an IPv6 address
+        return False
+
+
 def _checked(profile: Profile, origins: Mapping[str, str], file: Path) -> Profile:
     def bad(key: str, why: str) -> UsageError:
         return UsageError(f"{_where(f'profiles.{profile.name}.{key}', origins, file)}: {why}", _SHOW)
@@ -333,12 +363,13 @@ def _checked(profile: Profile, origins: Mapping[str, str], file: Path) -> Profil
         raise bad("mode", f"must be one of {', '.join(MODES)}{_nearest(profile.mode, MODES)}.")
     if profile.account_type not in ("paper", "live"):
         raise bad("account_type", "must be paper or live.")
+    for key, form in _URLS.items():
+        if not _is_url(getattr(profile, key)) and not (key in _MAY_BE_EMPTY and not getattr(profile, key)):
+            raise bad(key, f"must look like {form}.")
     url = urlsplit(profile.gateway_url)
-    if url.scheme not in ("https", "http") or not url.hostname:
-        raise bad("gateway_url", "must look like https://localhost:5000.")
     if url.scheme == "http" and url.hostname not in LOOPBACK and not profile.insecure_http:
         raise bad("gateway_url", "http:// off this machine sends your session in clear; use https://.")
-    if profile.fingerprint and len(profile.fingerprint.replace(":", "")) != 64:
+    if profile.fingerprint and not re.fullmatch(r"[0-9A-Fa-f]{64}", profile.fingerprint.replace(":", "")):
         raise bad("fingerprint", "must be a SHA-256 fingerprint: 64 hex digits.")
     for key, choices in _CHOICES.items():
         if getattr(profile, key) not in choices:
