@@ -135,6 +135,17 @@ def _gateway(name: str, text: str) -> None:
         return getattr(commands, name)(context)
 
 
+@gateway.command("install")
+@common
+@click.option("--from", "source", type=click.Path(path_type=Path), metavar="FILE", help="A zip, or a folder.")
+@click.option("--rollback", is_flag=True, help="Back to the one before.")
+def gateway_install(context: Any, source: Path | None, rollback: bool) -> Any:
+    """Download and install IBKR's gateway. Example: ibtui gateway install --from clientportal.gw.zip"""
+    from ibtui.service.commands import gateway_install as commands
+
+    return commands.install(context, source=source, rollback=rollback)
+
+
 _gateway("start", "Start the gateway, or find the one that runs.")
 _gateway("stop", "Stop a gateway that ibtui started.")
 _gateway("restart", "Stop and start it.")

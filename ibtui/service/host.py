@@ -18,8 +18,9 @@ from ibtui.core.models import Lamp
 from ibtui.errors import CertificateMismatch, GatewayDown, GatewayFault, UsageError
 from ibtui.gateway import health
 from ibtui.gateway.health import Health, Kind
+from ibtui.gateway.install import Shelf, is_stand_in
 from ibtui.gateway.process import GatewayProcess
-from ibtui.gateway.spec import Spec, command_spec, java_spec
+from ibtui.gateway.spec import Spec, command_spec, java_spec, port_of
 from ibtui.gateway.state import Info, State
 from ibtui.service import pins
 from ibtui.service.runtime import Progress
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 LOG_IN = "log in: l here, or ibtui login"
 START = "start it: s here, or ibtui gateway start"
+INSTALLED = "installed"
+"""As `gateway_dir`: the gateway that `ibtui gateway install` put here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +87,41 @@ def host_for(profile: Profile) -> Host:
     """The host that a profile's settings describe."""
     if profile.mode == "demo":
         return DemoHost(profile)
-    if profile.gateway_dir or profile.gateway_command:
+    if profile.gateway_dir or profile.gateway_command or _may_be_ours(profile):
         return ProcessHost(profile)
     return ExternalHost(profile)
+
+
+def _may_be_ours(profile: Profile) -> bool:
+    """The profile names no gateway, but there is one that `gateway install` put here."""
+    return urlsplit(profile.gateway_url).hostname in LOOPBACK and Shelf().current is not None
+
+
+def gateway_folder(profile: Profile) -> Path:
+    """The folder of the gateway that this profile starts.
+
+    Raises:
+        UsageError: it is to be the installed one, and none is installed.
+    """
+    if profile.gateway_dir not in ("", INSTALLED):
+        return Path(profile.gateway_dir)
+    found = Shelf().current
+    if found is None:
+        raise UsageError("No gateway is installed.", "Get one: ibtui gateway install")
+    return found.folder
 
 
 class ExternalHost:
     """A gateway that somebody else runs."""
 
     auth_folder: Path | None = None
-    start_fix = "start it where it runs, or set gateway_dir in the profile and use ibtui gateway start"
+    start_fix = "start it where it runs"
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._url = profile.gateway_url.rstrip("/")
+        if urlsplit(self._url).hostname in LOOPBACK:
+            self.start_fix = "start it where it runs; or get one: ibtui gateway install, then gateway start"
 
     async def start(self, progress: Progress) -> Lamp:
         lamp = await self.look()
@@ -181,17 +205,35 @@ class ProcessHost:
                 ca_file=Path(profile.ca_file) if profile.ca_file else None,
                 fingerprint=profile.fingerprint,
             )
+        installed = gateway_folder(profile)
+        if is_stand_in(installed):
+            return self._stand_in(installed, folder)
         from ibtui.gateway.java import Java, find_java
 
         # Looking needs no java; asking it for its version takes longer than the look itself.
         java = await find_java(profile.java, env) if to_start else Java(Path("java"), "", (0, 0))
         return java_spec(
             profile.gateway_url,
-            Path(profile.gateway_dir),
+            installed,
             folder,
             java=java,
             env=env,
             proxy_host=profile.upstream,
+        )
+
+    def _stand_in(self, installed: Path, folder: Path) -> Spec:
+        """The simulator's download: its program is a script, and it makes its own certificate."""
+        url = self._profile.gateway_url
+        ready = folder / "ready.json"
+        argv = (str(installed / "bin/run.sh"), str(installed / "root/conf.yaml"))
+        return command_spec(
+            (*argv, "--port", str(port_of(url)), "--ready", str(ready)),
+            folder,
+            env=config.environment(),
+            url=url,
+            tied=False,
+            any_answer=True,
+            ready_file=ready,
         )
 
     async def _made(self) -> GatewayProcess:

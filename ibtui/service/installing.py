@@ -1,0 +1,105 @@
+"""The verb `install`: from IBKR's address, from a zip, from a folder; and the way back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ibtui import config
+from ibtui.clock import Clock
+from ibtui.config import Settings
+from ibtui.errors import IbtuiError
+from ibtui.gateway import fetch
+from ibtui.gateway.install import Installed, Shelf
+from ibtui.gateway.java import find_java
+
+Told = Callable[[str, int, int | None], None]
+"""Hears what is being done (`downloading`, `unpacking`), bytes done and bytes in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is installed now."""
+
+    installed: Installed
+    previous: Installed | None
+    changed: bool
+    """Another gateway than before is in use now."""
+    java: str
+    """Version of the java that would run it; empty when there is none."""
+    warnings: tuple[str, ...]
+
+
+async def install(settings: Settings, source: Path | None, told: Told, clock: Clock) -> Outcome:
+    """Install a gateway and make it the one in use.
+
+    Args:
+        source: a zip, or a folder that is adopted as it lies; None: the address in the settings.
+
+    Raises:
+        Unreachable: the download did not come in whole; the next one goes on from there.
+        GatewayFault, UsageError: refused, or the disk; what was there before is unharmed.
+    """
+    shelf = Shelf()
+    before = shelf.current
+    with shelf.alone():
+        if source is None:
+            found = await _from_address(settings, shelf, told, clock)
+        else:
+            found = await asyncio.to_thread(_from_here, shelf, source, told)
+    return await _outcome(settings, shelf, before, found, clock)
+
+
+def _from_here(shelf: Shelf, source: Path, told: Told) -> Installed:
+    source = source.expanduser()
+    return shelf.adopt(source) if source.is_dir() else shelf.add(source, _unpacking(told))
+
+
+async def _from_address(settings: Settings, shelf: Shelf, told: Told, clock: Clock) -> Installed:
+    from ibtui.service.download import fetcher
+
+    address = settings.addresses.gateway_download
+    await fetch.download(
+        address, shelf.part, fetcher(settings), lambda done, total: told("downloading", done, total), clock
+    )
+    try:
+        return await asyncio.to_thread(shelf.add, shelf.part, _unpacking(told))
+    finally:
+        # A bad one would be bad again.
+        fetch.forget(shelf.part)
+
+
+async def rollback(settings: Settings, clock: Clock) -> Outcome:
+    """Back to the gateway before the last installation.
+
+    Raises:
+        GatewayFault: there is none.
+    """
+    shelf = Shelf()
+    before = shelf.current
+    with shelf.alone():
+        found = await asyncio.to_thread(shelf.rollback)
+    return await _outcome(settings, shelf, before, found, clock)
+
+
+async def _outcome(
+    settings: Settings, shelf: Shelf, before: Installed | None, found: Installed, clock: Clock
+) -> Outcome:
+    warnings = []
+    if found.old(clock.now().date()):
+        warnings.append(
+            f"This gateway was built on {found.built}, more than a year ago; IBKR may have a newer."
+        )
+    java = ""
+    try:
+        java = (await find_java(settings.chosen().java, config.environment())).version
+    except IbtuiError as error:
+        warnings.append(str(error))
+    changed = before is None or (before.version, before.path) != (found.version, found.path)
+    return Outcome(found, shelf.previous, changed, java, tuple(warnings))
+
+
+def _unpacking(told: Told) -> Callable[[int, int], None]:
+    return lambda done, total: told("unpacking", done, total)
