@@ -42,7 +42,9 @@ def test_nothing_planted_is_found_anywhere(run: Run, fresh: Sim, own_folders: Pa
         said.append(done.out + done.err)
 
     login = ("login", "--debug", "--user", user["username"], "--password-stdin")
+    reset = ("login", "--user", user["username"], "--reset-attempts", "--yes")
     note(*login, stdin=PLANTED + "\n")
+    note(*reset)
     note(*login, stdin=user["password"] + "\n")
     time.sleep(1.1)
     token = token_of(fresh)
@@ -58,6 +60,7 @@ def test_nothing_planted_is_found_anywhere(run: Run, fresh: Sim, own_folders: Pa
     for step in ("/sso/Authenticator", "/sso/Dispatcher"):
         fresh.control("faults", {"path": step, "kind": "garble", "count": 1})
         note(*login, stdin=user["password"] + "\n")
+        note(*reset)
     note("logout", "--debug")
     written = files_below(own_folders)
     assert any(path.name == "ibtui.log" for path in written), "there must be something to search"
