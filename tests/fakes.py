@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from msgspec import structs
 
 from ibtui.auth.effects import Answers, Cancel, Challenge, Code, Credentials, Note, OtherFactor, Step
-from ibtui.auth.factor import factor
+from ibtui.auth.factor import factor, plain_names
 from ibtui.clock import FakeClock
 from ibtui.config import Profile, Settings, Ui
 from ibtui.core.feed import Change, Feed, Hub
@@ -118,6 +120,7 @@ class FakeRuntime:
         self.closed = False
         self.gate: asyncio.Event | None = None
         """When set, verbs wait for it."""
+        self.exported: list[tuple[Path, Secret]] = []
         self._held: dict[str, asyncio.Event] = {}
         self._unattended = unattended
         self._filled = filled
@@ -161,7 +164,7 @@ class FakeRuntime:
         await self._verb("stop_gateway")
         self.change(DOWN)
 
-    async def login(self, answers: Answers) -> None:
+    async def login(self, answers: Answers, *, factor: str = "") -> None:
         who = await answers.credentials(self.profile.username)
         self.calls.append(f"credentials {who.username}")
         if self.login_facts.wait_until is not None:
@@ -181,9 +184,28 @@ class FakeRuntime:
             answers.note(Note(step, done=True))
         self.change(ALL_ON)
 
+    def mean(self, account_type: str) -> None:
+        self.calls.append(f"mean {account_type}")
+        self.profile = replace(self.profile, account_type=account_type)
+        self.fails.pop("login", None)
+
+    async def enroll(self, answers: Answers, pin: Secret) -> None:
+        who = await answers.credentials(self.profile.username)
+        self.calls.append(f"enroll {who.username} {len(pin.reveal())}")
+        answers.note(Note(Step.PASSWORD, done=True))
+        await self._verb("enroll")
+        await self._second_factor(answers)
+        answers.note(Note(Step.SESSION, "activating IB Key"))
+        answers.note(Note(Step.SESSION, "IB Key is enrolled", done=True))
+        self.login_facts = LoginFacts(logins_left=93)
+
+    async def export_key(self, path: Path, passphrase: Secret) -> None:
+        await self._verb("export_key")
+        self.exported.append((path, passphrase))
+
     async def _second_factor(self, answers: Answers) -> None:
         """As `auth.login` does it: choose, ask until there is a code, judge it."""
-        answers.note(Note(Step.FACTOR, "asked for"))
+        answers.note(Note(Step.FACTOR, plain_names(self.factors)))
         code = self.factors[0]
         if len(self.factors) > 1:
             chosen = await answers.choose(self.factors)

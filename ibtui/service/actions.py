@@ -5,9 +5,12 @@ Everything here raises `errors.IbtuiError` subclasses only.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ibtui.auth.effects import Answers
 from ibtui.core.models import Status
 from ibtui.errors import Competing, GatewayDown, NotLoggedIn, PersonNeeded, Unreachable
+from ibtui.secret import Secret
 from ibtui.service.runtime import Progress, Runtime
 
 
@@ -62,10 +65,20 @@ async def stop_gateway(runtime: Runtime) -> None:
     await runtime.stop_gateway()
 
 
-async def login(runtime: Runtime, answers: Answers) -> None:
-    """Log in, open the brokerage session and load live values."""
-    await runtime.login(answers)
+async def login(runtime: Runtime, answers: Answers, *, factor: str = "") -> None:
+    """Log in, open the brokerage session and load live values; `factor` as in `Runtime.login`."""
+    await runtime.login(answers, factor=factor)
     await runtime.go_live()
+
+
+async def enroll(runtime: Runtime, answers: Answers, pin: Secret) -> None:
+    """Enroll IB Key in place of the phone's; neither gateway nor session is needed."""
+    await runtime.enroll(answers, pin)
+
+
+async def export_key(runtime: Runtime, path: Path, passphrase: Secret) -> None:
+    """Write a sealed backup of the IB Key that was enrolled last."""
+    await runtime.export_key(path, passphrase)
 
 
 async def logout(runtime: Runtime) -> None:

@@ -7,6 +7,7 @@ work is done in this process or behind a socket.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from ibtui.auth.effects import Answers
@@ -14,6 +15,7 @@ from ibtui.config import Profile
 from ibtui.core.feed import Feed
 from ibtui.core.models import Event, LoginFacts, Status
 from ibtui.core.store import Store
+from ibtui.secret import Secret
 
 Progress = Callable[[str], None]
 """Hears one short line about what is being done now."""
@@ -64,8 +66,23 @@ class Runtime(Protocol):
         """Stop a gateway process of ours."""
         ...
 
-    async def login(self, answers: Answers) -> None:
-        """Log in (SSO), asking `answers` for what only a person knows, then open the brokerage session."""
+    async def login(self, answers: Answers, *, factor: str = "") -> None:
+        """Log in (SSO), asking `answers` for what only a person knows, then open the brokerage session.
+
+        `factor` is the second factor to use, in place of the profile's setting.
+        """
+        ...
+
+    def mean(self, account_type: str) -> None:
+        """The profile means `paper` or `live` accounts from now on, until this process ends."""
+        ...
+
+    async def enroll(self, answers: Answers, pin: Secret) -> None:
+        """Enroll IB Key (login.md §6), asking for credentials and the text message's code; keep it at once."""
+        ...
+
+    async def export_key(self, path: Path, passphrase: Secret) -> None:
+        """Write the IB Key that was enrolled last to a new file, sealed."""
         ...
 
     def unattended(self) -> Answers | None:

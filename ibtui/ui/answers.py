@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from ibtui.auth.effects import Answer, Cancel, Challenge, Credentials, Note
+from ibtui.secret import Secret
 
 T = TypeVar("T")
 
@@ -28,6 +29,10 @@ class Pages(Protocol):
 
     def show_question(self, text: str) -> None:
         """The page for yes or no."""
+        ...
+
+    def show_secret(self, prompt: str) -> None:
+        """The page for a secret such as a passphrase."""
         ...
 
     def show_working(self) -> None:
@@ -71,6 +76,7 @@ class ScreenAnswers:
         self._answer: _Question[Answer] = _Question(pages)
         self._choice: _Question[str | Cancel] = _Question(pages)
         self._yes: _Question[bool] = _Question(pages)
+        self._secret: _Question[Secret] = _Question(pages)
 
     async def credentials(self, username: str) -> Credentials:
         """Show the page for user name and password."""
@@ -87,6 +93,10 @@ class ScreenAnswers:
     async def confirm(self, text: str) -> bool:
         """Show a question; True only where the person said yes to it."""
         return await self._yes.put(lambda: self._pages.show_question(text))
+
+    async def secret(self, prompt: str) -> Secret:
+        """Show the page for a secret; empty where the person has none."""
+        return await self._secret.put(lambda: self._pages.show_secret(prompt))
 
     def note(self, note: Note) -> None:
         """Pass it on."""
@@ -108,8 +118,13 @@ class ScreenAnswers:
         """The person has said yes or no."""
         self._yes.give(yes)
 
+    def give_secret(self, secret: Secret) -> None:
+        """The person has typed the secret."""
+        self._secret.give(secret)
+
     def leave(self) -> None:
         """The person goes away: whatever is open is answered with no."""
         self._answer.give(Cancel())
         self._choice.give(Cancel())
         self._yes.give(False)
+        self._secret.give(Secret(""))

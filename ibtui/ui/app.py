@@ -367,6 +367,13 @@ class IbtuiApp(ThemedApp):
         if not isinstance(self.screen, LoginScreen):
             self.push_screen(LoginScreen())
 
+    def open_enrolment(self) -> None:
+        """The enrolment wizard, over the screen in front."""
+        from ibtui.ui.screens.enroll import EnrollScreen
+
+        if not isinstance(self.screen, EnrollScreen):
+            self.push_screen(EnrollScreen())
+
     def copy(self, text: str, what: str) -> None:
         """To the terminal's clipboard (OSC 52), and say so."""
         self.copy_to_clipboard(text)

@@ -104,6 +104,16 @@ KEYS: tuple[Key, ...] = (
         palette=True,
     ),
     Key("l", "session.login", "app.verb('login')", "log in", "Log in to IBKR", "session", palette=True),
+    Key(
+        "e",
+        "session.enroll",
+        "app.verb('enroll')",
+        "enroll",
+        "Enroll IB Key on this machine, in place of the phone's",
+        "session",
+        footer=False,
+        palette=True,
+    ),
     Key("o", "session.logout", "app.verb('logout')", "log out", "Log out", "session", palette=True),
     Key(
         "t",

@@ -43,7 +43,7 @@ class Verbs:
         """What went wrong with the last verb; None once another one has begun."""
 
     def do(self, verb: str) -> None:
-        """Do `start` (or stop), `login`, `logout`, `takeover` or `refresh`, or say why it cannot be done."""
+        """Do `start` (or stop), `login`, `enroll`, `logout`, `takeover` or `refresh`, or say why not."""
         from ibtui.ui.present import session
 
         busy = self.busy.text if self.busy is not None else ""
@@ -77,6 +77,10 @@ class Verbs:
         from ibtui.service import actions
 
         self.run("logging in", lambda runtime: actions.bring_up(runtime, answers, self.progress))
+
+    def do_enroll(self) -> None:
+        """Open the enrolment wizard."""
+        self._app.open_enrolment()
 
     def do_logout(self) -> None:
         """Ask and log out."""

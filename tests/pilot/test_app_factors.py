@@ -142,7 +142,7 @@ async def test_after_failures_the_person_is_asked_first() -> None:
     runtime.login_facts = LoginFacts(attempts=2, wait_until=fakes.NOW + timedelta(hours=1))
     async with running(runtime) as pilot:
         await log_in(pilot)
-        await shows(pilot, "Attempt 3 of 4 - go on?", "y yes", "IBKR counts wrong ones too")
+        await shows(pilot, "Attempt 3 of 4 - go on?", "y yes", "counts wrong ones too")
         await pilot.press("enter", "space")
         assert "confirmed" not in runtime.calls
         await pilot.press("b")

@@ -164,7 +164,7 @@ async def test_time_line_and_log_follow() -> None:
 async def test_keep_alive_age() -> None:
     runtime = fakes.FakeRuntime(profile=Profile(name="default", keep_alive=False))
     async with running(runtime) as pilot:
-        await shows(pilot, "off for this profile")
+        await shows(pilot, "off (keep_alive = false)")
 
 
 async def test_copy_says_so() -> None:

@@ -72,8 +72,8 @@ def _challenge(challenge: Challenge, found: Factor, username: str) -> list[Line]
         line(""),
         line("   Challenge   ", (grouped(digits), "title")),
         line(""),
-        line("   On the phone: IBKR Mobile, not logged in → Services → Authenticate → Challenge/Response."),
-        line("   Type the challenge there, and the response it shows here (8 digits)."),
+        line("   On the phone: open IBKR Mobile without logging in, Authenticate, Generate"),
+        line("   Response. Type the challenge there, and the 8 digits it answers here."),
     ]
 
 
@@ -163,12 +163,14 @@ def _meaning(code: str) -> str:
 
 def yes_or_no(text: str) -> list[Line]:
     """A question before going on: `attempt 3 of 4 - go on?`."""
-    sentence = clean(text).strip()
+    said, _, asked = clean(text).strip().rpartition(". ")
+    out = [line("   ", ("▲ ", "warn"), (f"{asked[:1].upper()}{asked[1:]}", "title")), line("")]
+    if said:
+        out += [line(f"   {said}."), line("")]
     return [
-        line("   ", ("▲ ", "warn"), (f"{sentence[:1].upper()}{sentence[1:]}", "title")),
+        *out,
+        line("   Nothing has been sent yet. Be sure of user name, password and code: IBKR"),
+        line("   counts wrong ones too, and locks the account after some of them."),
         line(""),
-        line("   Earlier logins failed, and nothing has been sent this time. Be sure of user name,"),
-        line("   password and code: IBKR counts wrong ones too, and locks the account after some."),
-        line(""),
-        line("   ", ("y", "accent"), " goes on now. ", ("esc", "accent"), " leaves; the wait goes on."),
+        line("   ", ("y", "accent"), " goes on now. ", ("esc", "accent"), " leaves; nothing is lost."),
     ]

@@ -19,6 +19,7 @@ from ibtui.errors import (
     PersonNeeded,
     UnknownReply,
     Unreachable,
+    WrongAccountType,
 )
 from ibtui.ui.present.numbers import duration
 from ibtui.ui.present.spans import Line, clean, line
@@ -67,7 +68,8 @@ def failure(error: IbtuiError, url: str, *, used: int = 0, limit: int = 0) -> Fa
     head.append(line(""))
     found = _own(error, url)
     more = list(found.lines)
-    if isinstance(error, LoginRefused) and not isinstance(error, LoginLocked | Backoff) and limit:
+    counted = isinstance(error, LoginRefused) and not isinstance(error, LoginLocked | Backoff)
+    if counted and limit and "attempts are used" not in error.fix:
         more.append(attempts(used, limit))
     return Failure((*head, *more), found.again, found.take_over, found.switch, found.until)
 
@@ -79,7 +81,7 @@ def _own(error: IbtuiError, url: str) -> Failure:
             return _page("   Nothing more is sent from here: each further attempt makes it worse.", again="")
         case Backoff(until=until):
             return Failure(
-                (line("   Nothing was sent. The wait is for automatic logins; it grows with each failure."),),
+                (line("   Nothing was sent. The wait binds automatic logins; it grows with each."),),
                 "go on at once",
                 until=until,
             )
@@ -94,6 +96,8 @@ def _own(error: IbtuiError, url: str) -> Failure:
                 "   Paper and live accounts have user names of their own.",
                 again="enter them again",
             )
+        case WrongAccountType(found=kind):
+            return Failure(_mismatch(kind), "log in with another user name", switch=bool(kind))
         case Competing():
             return Failure(_competing(), "look again", take_over=True)
         case FactorUnsupported():
@@ -122,6 +126,16 @@ def _competing() -> tuple[Line, ...]:
         line("   ", ("y", "accent"), "  yield: leave it there and stay logged in"),
         line(""),
         line("   A second user name of the same account lets both work side by side."),
+    )
+
+
+def _mismatch(kind: str) -> tuple[Line, ...]:
+    if not kind:
+        return ()
+    warn = "warn" if kind == "live" else "strong"
+    return (
+        line("   ", ("w", "accent"), "  mean ", (kind, warn), " until ibtui ends, and log in again"),
+        line("   A second user name for paper has a password of its own."),
     )
 
 

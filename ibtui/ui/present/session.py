@@ -12,7 +12,7 @@ from ibtui.ui.present.numbers import clock, duration, since
 from ibtui.ui.present.spans import Line, Span, clean, line
 
 if TYPE_CHECKING:
-    from ibtui.core.models import Event, Lamp, Status
+    from ibtui.core.models import Event, Lamp, LoginFacts, Status
 
 GLYPHS: dict[str, Span] = {
     "on": ("●", "good"),
@@ -41,6 +41,8 @@ _WORDS = {
         "unknown": _UNSEEN,
     },
 }
+FEW = 10
+"""Logins with IB Key at which it is time to think of enrolling it again."""
 _LEVELS = {"warn": "warn", "error": "bad"}
 
 
@@ -107,9 +109,9 @@ def verbs(status: Status | None, busy: str = "") -> dict[str, Verb]:
     if status is None:
         wait = "ibtui is still starting."
         start = Verb("start", "start")
-        return {verb: Verb(verb, verb, wait) for verb in ("login", "logout", "takeover", "refresh")} | {
-            "start": Verb(start.id, start.label, wait)
-        }
+        return {
+            verb: Verb(verb, verb, wait) for verb in ("login", "enroll", "logout", "takeover", "refresh")
+        } | {"start": Verb(start.id, start.label, wait)}
     wait = f"Wait, or press esc to cancel: {busy}." if busy else ""
     up, within, ready = (
         lamp.state in ("on", "warn") for lamp in (status.gateway, status.sso, status.brokerage)
@@ -124,22 +126,36 @@ def verbs(status: Status | None, busy: str = "") -> dict[str, Verb]:
     return {
         "start": Verb("start", "stop" if up else "start", wait),
         "login": Verb("login", "log in", wait or login),
+        "enroll": Verb("enroll", "enroll IB Key", wait),
         "logout": Verb("logout", "log out", wait or logout),
         "takeover": Verb("takeover", "take over", wait or take),
         "refresh": Verb("refresh", "refresh", wait),
     }
 
 
+def facts(found: LoginFacts, now: datetime, alive: Line) -> Line:
+    """`Attempts  0 of 4 used   IB Key  61 logins left   Keep-alive  ok 12 s ago`; `alive` of `keep_alive`."""
+    used = "warn" if found.attempts else ""
+    out = [(" Attempts  ", "muted"), (f"{found.attempts} of {found.limit} used", used)]
+    if found.wait_until is not None and found.wait_until > now:
+        left = duration((found.wait_until - now).total_seconds())
+        out.append((f", automatic logins wait {left}", "warn"))
+    if found.logins_left is not None:
+        few = "bad" if found.logins_left == 0 else "warn" if found.logins_left <= FEW else ""
+        out += [("   IB Key  ", "muted"), (f"{found.logins_left} logins left", few)]
+    return (*out, ("   ", ""), *alive)
+
+
 def keep_alive(enabled: bool, age: float | None, status: Status | None) -> Line:
     """`Keep-alive  ok 12 s ago`; `age` in seconds since the last one that was answered, None if none was."""
     if not enabled:
-        return line((" Keep-alive  ", "muted"), "off for this profile (keep_alive = false)")
+        return line(("Keep-alive  ", "muted"), "off (keep_alive = false)")
     if status is None or status.sso.state not in ("on", "warn"):
-        return line((" Keep-alive  ", "muted"), "begins with the login")
+        return line(("Keep-alive  ", "muted"), "begins with the login")
     if age is None:
-        return line((" Keep-alive  ", "muted"), "on, once a minute")
+        return line(("Keep-alive  ", "muted"), "on, once a minute")
     style = "warn" if age > 150 else ""
-    return line((" Keep-alive  ", "muted"), (f"ok {duration(age)} ago", style))
+    return line(("Keep-alive  ", "muted"), (f"ok {duration(age)} ago", style))
 
 
 def problem(title: str, what: str, fix: str) -> list[Line]:

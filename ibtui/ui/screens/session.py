@@ -58,11 +58,9 @@ class SessionScreen(Pane):
         trouble = app.problem
         if trouble is not None:
             lines += [line(""), *present.problem(trouble.title, trouble.what, trouble.fix)]
-        if app.status is not None:
-            lines += [
-                line(""),
-                present.keep_alive(app.profile.keep_alive, app.keep_alive_age(), app.status),
-            ]
+        if app.runtime is not None:
+            alive = present.keep_alive(app.profile.keep_alive, app.keep_alive_age(), app.status)
+            lines += [line(""), present.facts(app.runtime.login_facts, app.now(), alive)]
         self.query_one("#lamps", Lines).show([*lines, line("")])
         verbs = present.verbs(app.status)
         hints = keymap.hints("session")

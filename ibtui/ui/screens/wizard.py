@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.widget import Widget
 from textual.widgets import Input, Label
 
 from ibtui.auth.effects import Challenge, Code, Credentials, Note, OtherFactor, Resend, Step
@@ -17,7 +18,8 @@ from ibtui.ui.answers import ScreenAnswers
 from ibtui.ui.present import factor as factors
 from ibtui.ui.present import failure as failures
 from ibtui.ui.present import login as present
-from ibtui.ui.present.spans import Line, line
+from ibtui.ui.present import privacy
+from ibtui.ui.present.spans import Line, clean, line
 from ibtui.ui.screens.base import Pane
 from ibtui.ui.widgets.bar import Hints, TopBar
 from ibtui.ui.widgets.code_input import CodeInput
@@ -27,7 +29,8 @@ from ibtui.ui.widgets.secret_input import SecretInput
 ESC = ("esc", "cancel", "leave")
 HELP = ("?", "help", "app.show_help")
 BACK = ("b", "back", "back")
-_ASKING = frozenset({"credentials", "code", "browser", "choice", "confirm"})
+ASKING = frozenset({"credentials", "code", "browser", "choice", "confirm", "secret"})
+"""Pages on which the person has the word."""
 
 
 class Wizard(Pane):
@@ -38,20 +41,22 @@ class Wizard(Pane):
     """
 
     mode = "login"
+    AUTO_FOCUS = ""  # each page says itself what has the focus
     step_names: ClassVar[Sequence[str]] = present.STEPS
+    forms: ClassVar[dict[str, str]] = {"credentials": "#form", "code": "#code", "secret": "#secrets"}
+    """The fields of a page."""
     BINDINGS: ClassVar[list[BindingType]] = [
         *keymap.bindings("login"),
         *(Binding(str(n), f"pick({n})", f"Entry {n}", show=False, id=f"login.pick{n}") for n in range(1, 10)),
     ]
     DEFAULT_CSS = """
     Wizard #steps { margin: 1 0; }
-    Wizard #form { display: none; height: auto; margin: 1 0 0 3; width: 56; }
-    Wizard #form.-open { display: block; }
-    Wizard #form Label { color: $text-muted; }
-    Wizard #form Input { height: 1; border: none; background: $surface; margin-bottom: 1; }
-    Wizard #form Input:focus { border: none; background: $panel; }
+    Wizard .form { display: none; height: auto; margin: 1 0 1 3; width: 56; }
+    Wizard .form Label { color: $text-muted; }
+    Wizard .form Input { height: 1; border: none; background: $surface; margin-bottom: 1; }
+    Wizard .form Input:focus { border: none; background: $panel; }
     Wizard #code { display: none; margin: 1 0; }
-    Wizard #code.-open { display: block; }
+    Wizard #code.-open, Wizard .form.-open { display: block; }
     """
 
     def __init__(self) -> None:
@@ -68,20 +73,33 @@ class Wizard(Pane):
         self._offered: tuple[str, ...] = ()
         self._cursor = 0
         self._username = ""
+        self._number = 0
+        """Which attempt this is; 0 when nobody knows."""
 
     def compose(self) -> ComposeResult:
         """Bars, steps, page, fields."""
         yield TopBar(self.title_spans)
         yield Lines(id="steps")
         yield Lines(id="page", wraps=True)
-        with Vertical(id="form"):
+        with Vertical(id="form", classes="form"):
             yield Label("User name")
             yield Input(compact=True, id="username", select_on_focus=False)
             yield Label("Password")
             yield SecretInput(id="password")
+        with Vertical(id="secrets", classes="form"):
+            yield SecretInput(id="secret")
         yield CodeInput(id="code")
+        yield from self.fields()
         yield Lines(id="below", wraps=True)
         yield Hints([ESC, HELP])
+
+    def fields(self) -> Iterable[Widget]:
+        """The fields of more pages (`forms`)."""
+        return ()
+
+    def intro(self) -> list[Line]:
+        """Above the fields for user name and password."""
+        return present.credentials(self.url, self.ibtui.profile.account_type == "live")
 
     # Pages, as `ScreenAnswers` asks for them -------------------------------------------
 
@@ -89,11 +107,9 @@ class Wizard(Pane):
         """User name and password."""
         self.enter(self.name_of(Step.PASSWORD))
         self._begun.pop(self.name_of(Step.PASSWORD), None)  # typing takes no time of the login's
-        used, limit = self.attempts()
-        live = self.ibtui.profile.account_type == "live"
-        lines = present.credentials(self.url, live)
-        if used:
-            lines.append(factors.attempt(used + 1, limit))
+        lines = self.intro()
+        if self._number > 1:
+            lines.append(factors.attempt(self._number, self.attempts()[1]))
         self.show_page("credentials", lines)
         field = self.query_one("#username", Input)
         field.value = field.value or username
@@ -103,7 +119,7 @@ class Wizard(Pane):
     def show_challenge(self, challenge: Challenge) -> None:
         """A second factor: boxes for its digits, or the way out where it cannot be typed here."""
         if not challenge.problem:  # else the same message is still to be answered
-            self._asked_at, self._remark = self.ibtui.monotonic(), ""
+            self._asked_at = self.ibtui.monotonic()
         self._asked = challenge
         self.enter(self.name_of(Step.FACTOR))
         if not factors.can_type(challenge):
@@ -117,7 +133,7 @@ class Wizard(Pane):
     def _show_code(self) -> None:
         asked = self._asked
         assert asked is not None
-        self.show_page("code", factors.question(asked, self._username, self.ibtui.now()))
+        self.show_page("code", factors.question(asked, self._who(), self.ibtui.now()))
         self._show_waiting()
         self.query_one(CodeInput).focus()
         again = factors.again(asked)
@@ -143,8 +159,12 @@ class Wizard(Pane):
         if not factors.again(asked):
             beside = factors.lives(self.ibtui.now(), asked.skew)
         self.query_one(CodeInput).set_aside(beside)
-        number, limit = self.attempts()
+        number, limit = self._number, self.attempts()[1]
         self.query_one("#below", Lines).show(factors.below(asked, left, self._remark, number, limit))
+
+    def _who(self) -> str:
+        name = self._username or self.ibtui.profile.username
+        return privacy.text(name, hide=self.ibtui.hidden, names=[name]) or "this user name"
 
     def show_choice(self, offered: tuple[str, ...]) -> None:
         """One of several second factors."""
@@ -161,9 +181,15 @@ class Wizard(Pane):
         self.show_page("confirm", factors.yes_or_no(text))
         self.hint([("y", "yes", "yes"), BACK, ESC, HELP])
 
+    def show_secret(self, prompt: str) -> None:
+        """A secret that only the person knows: the passphrase of a sealed key."""
+        self.show_page("secret", [line("   ", (clean(prompt).strip().rstrip(":"), "title"))])
+        self.query_one("#secret").focus()
+        self.hint([("enter", "go on", "submit"), ESC])
+
     def show_working(self) -> None:
         """IBKR has the word."""
-        if self.page in _ASKING and not self.left:
+        if self.page in ASKING and not self.left:
             self.show_page("working", [line("   Talking to IBKR …")])
             self.hint([ESC, HELP])
 
@@ -171,10 +197,14 @@ class Wizard(Pane):
         """Where the login is."""
         if self.left:
             return
-        if self.page == "code" and note.step is Step.FACTOR and note.text:
+        if note.step is Step.FACTOR and note.text and not _names_only(note.text):
             self._remark = note.text
+        if self.page == "code" and note.step is Step.FACTOR and not note.done:
             self._show_waiting()
             return
+        if self.page == "working" and note.text:
+            spoken = [line(""), line("   ", ("◐ ", "accent"), clean(note.text))]
+            self.query_one("#below", Lines).show(spoken)
         name = self.name_of(note.step)
         self.enter(name, note.text)
         if note.done:
@@ -222,6 +252,8 @@ class Wizard(Pane):
             self._submit_credentials()
         elif self.page == "code":
             self._submit_code()
+        elif self.page == "secret":
+            self._answers.give_secret(self.query_one("#secret", SecretInput).take())
 
     def _submit_credentials(self) -> None:
         name, field = self.query_one("#username", Input), self.query_one("#password", SecretInput)
@@ -315,8 +347,9 @@ class Wizard(Pane):
         """Nothing has been done yet."""
         self._failure, self._asked, self._remark = None, None, ""
         self._steps, self._begun = {}, {}
-        self.query_one("#password", SecretInput).clear()
-        self.query_one(CodeInput).clear()
+        self._number = self.attempts()[0] + 1
+        for field in self.query(SecretInput):  # the boxes of a code are one too
+            field.clear()
 
     def enter(self, name: str, text: str = "") -> None:
         """`name` is the step now; those before it are done."""
@@ -327,6 +360,11 @@ class Wizard(Pane):
             if it is None or it.state == "now":
                 self._steps[earlier] = present.StepState("done", self._elapsed(earlier))
         self._steps[name] = present.StepState("now", None, text)
+        self.show_steps()
+
+    def finish(self, name: str) -> None:
+        """A step is done."""
+        self._steps[name] = present.StepState("done", self._elapsed(name))
         self.show_steps()
 
     def _elapsed(self, name: str) -> float | None:
@@ -345,14 +383,19 @@ class Wizard(Pane):
     def show_page(self, page: str, lines: list[Line]) -> None:
         """Another page; the fields that belong to it are opened, the others emptied."""
         self.page = page
-        if page not in ("credentials", "code"):
+        for name, fields in self.forms.items():
+            self.query_one(fields).set_class(name == page, "-open")
+        if page not in self.forms:
             self.set_focus(None)
-        self.query_one("#form").set_class(page == "credentials", "-open")
-        self.query_one(CodeInput).set_class(page == "code", "-open")
         self.query_one("#below", Lines).show([])
         self.query_one("#page", Lines).show(lines)
-        self.ibtui.verbs.wait_for_person(page in _ASKING)
+        self.ibtui.verbs.wait_for_person(page in ASKING)
 
     def hint(self, hints: list[tuple[str, str, str]]) -> None:
         """What works on this page."""
         self.query_one(Hints).set_hints(hints)
+
+
+def _names_only(text: str) -> bool:
+    """`text message (SMS) [4.2], …`: a list of factors, which the page itself says better."""
+    return all(part.endswith("]") for part in text.split(", "))

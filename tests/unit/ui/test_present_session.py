@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal as D
 
 import msgspec
 import pytest
 
 from ibtui import errors
-from ibtui.core.models import Lamp, LedgerRow, Pnl, Status
+from ibtui.core.models import Lamp, LedgerRow, LoginFacts, Pnl, Status
 from ibtui.ui.present import account, failure, login, session
 from ibtui.ui.present.spans import plain, width
 from tests import fakes
@@ -63,9 +64,21 @@ def test_verbs_say_why_not() -> None:
 def test_keep_alive() -> None:
     assert "12 s ago" in plain(session.keep_alive(True, 12.0, fakes.ALL_ON))
     assert session.keep_alive(True, 400.0, fakes.ALL_ON)[1][1] == "warn"
-    assert "off for this profile" in plain(session.keep_alive(False, None, fakes.ALL_ON))
+    assert "off (keep_alive = false)" in plain(session.keep_alive(False, None, fakes.ALL_ON))
     assert "begins with the login" in plain(session.keep_alive(True, None, fakes.NOBODY))
     assert "once a minute" in plain(session.keep_alive(True, None, fakes.ALL_ON))
+
+
+def test_facts_of_the_guard_and_of_ib_key() -> None:
+    alive = session.keep_alive(True, 12.0, fakes.ALL_ON)
+    found = LoginFacts(logins_left=61)
+    assert plain(session.facts(found, fakes.NOW, alive)) == (
+        " Attempts  0 of 4 used   IB Key  61 logins left   Keep-alive  ok 12 s ago"
+    )
+    wait = LoginFacts(attempts=2, wait_until=fakes.NOW + timedelta(minutes=59))
+    assert "2 of 4 used, automatic logins wait 59 m 00 s" in plain(session.facts(wait, fakes.NOW, alive))
+    assert "IB Key" not in plain(session.facts(wait, fakes.NOW, alive))
+    assert session.facts(LoginFacts(logins_left=7), fakes.NOW, alive)[3][1] == "warn"
 
 
 def test_time_line_newest_first_with_marks_and_masks() -> None:
