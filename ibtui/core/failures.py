@@ -113,6 +113,11 @@ def _denied(said: str, what: str) -> GatewayDown | None:
     )
 
 
+def _missing(said: str, what: str) -> IbtuiError:
+    text = said.strip().rstrip(".") or "not found"
+    return _denied(said, what) or Rejected(f"{what}: {text} (404).", "Check the path and what it names.", 404)
+
+
 def _server(status: int, text: str, said: str, what: str) -> IbtuiError:
     low = said.lower()
     if status == 500 and text and "not ready" not in low and "service unavailable" not in low:
@@ -136,7 +141,7 @@ def _unauthorised(said: str, what: str) -> IbtuiError:
 _BY_STATUS: dict[int, Callable[[str, str], IbtuiError | None]] = {
     401: _unauthorised,
     403: _denied,
-    404: _denied,
+    404: _missing,
     410: lambda said, what: NotLoggedIn(f"{what}: the session has ended.", LOG_IN),
     423: lambda said, what: Unreachable(f"{what}: IBKR is still preparing the answer.", "Try again later."),
     429: lambda said, what: Pacing(

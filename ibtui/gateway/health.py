@@ -16,6 +16,8 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ibtui.errors import UsageError
+
 TIMEOUT = 3.0
 """Seconds for one probe; the gateway itself never gives up (login.md §9.6)."""
 
@@ -66,7 +68,7 @@ async def probe(
     timeout: float = TIMEOUT,
     any_answer: bool = False,
 ) -> Health:
-    """Look once at `url` (the origin, `https://localhost:5000`); never raises for what it finds.
+    """Look once at `url` (the origin, `https://localhost:5000`); whatever it finds is told, not raised.
 
     Args:
         ca_file: trust exactly this certificate, names and dates checked.
@@ -74,6 +76,9 @@ async def probe(
             certificate passes and its fingerprint is reported.
         timeout: seconds for everything together.
         any_answer: every status from 200 to 399 counts as up (for programs other than the gateway).
+
+    Raises:
+        UsageError: `ca_file` cannot be read or holds no certificate; nothing was looked at.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "localhost", parts.port or (443 if parts.scheme == "https" else 80)
@@ -82,7 +87,10 @@ async def probe(
         try:
             context = await asyncio.to_thread(_context, ca_file)
         except (OSError, ssl.SSLError) as error:
-            return Health(Kind.CERTIFICATE, f"{ca_file} cannot be used: {error}")
+            raise UsageError(
+                f"The CA file {ca_file} cannot be used: {error.strerror or error}.",
+                "Correct ca_file in the profile: it holds certificates as PEM.",
+            ) from None
     seen: list[str] = []
     try:
         async with asyncio.timeout(timeout):

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from ibtui.clock import Clock, SystemClock
-from ibtui.errors import GatewayFault
+from ibtui.errors import GatewayFault, UsageError
 from ibtui.gateway import diagnose, health, launch, logs, pidfile, procs
 from ibtui.gateway.health import Health, Kind, Probe
 from ibtui.gateway.pidfile import Record
@@ -322,12 +322,13 @@ class GatewayProcess:
         return [line for path, mark in self._marks.items() for line in logs.added(path, mark)]
 
     async def _default_probe(self) -> Health:
-        return await health.probe(
-            self.url,
-            ca_file=self.ca_file,
-            fingerprint="" if self.ca_file else self.spec.fingerprint,
-            any_answer=self.spec.any_answer,
-        )
+        pin = "" if self.ca_file else self.spec.fingerprint
+        try:
+            return await health.probe(
+                self.url, ca_file=self.ca_file, fingerprint=pin, any_answer=self.spec.any_answer
+            )
+        except UsageError as error:  # the file is one of ours: somebody has emptied the run folder
+            return Health(Kind.CERTIFICATE, error.what)
 
     async def _default_look(self) -> Health:
         return await health.probe(self.spec.url, any_answer=self.spec.any_answer)

@@ -24,8 +24,8 @@ class Col:
     title: str
     key: str
     form: str = ""
-    """`money` (two digits after the point at least), `price` (digits as sent), `quantity` (no idle
-    zeros), `contract` (without the local symbol in brackets), `number` (as it is); else text."""
+    """`money` (two digits after the point at least), `price` (digits as sent, two at least), `quantity`
+    (no idle zeros), `contract` (without the local symbol in brackets), `number` (as it is); else text."""
 
     @property
     def right(self) -> bool:
@@ -79,6 +79,8 @@ def pretty(text: str | None, form: str = "money") -> str:
     digits = -exponent if isinstance(exponent, int) and exponent < 0 else 0
     if form == "money":
         digits = max(2, min(digits, 4))
+    elif form == "price":
+        digits = max(2, digits)
     shown = f"{value:,.{digits}f}"
     # `-0.00` would say that there is something.
     return shown.removeprefix("-") if not shown.strip("-0.,") else shown

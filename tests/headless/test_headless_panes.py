@@ -28,6 +28,7 @@ from tools.terminal import family
         ("-0.0", "money", "0.00"),
         ("98.295", "price", "98.295"),
         ("6470.00", "price", "6,470.00"),
+        ("133.4", "price", "133.40"),
         ("1E+3", "quantity", "1,000"),
         (None, "money", "—"),
         ("N/A", "price", "—"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ibtui.errors import UsageError
 from ibtui.gateway.certificate import make_certificate
 from ibtui.gateway.health import Kind, probe
 from tests.unit.gateway.gateway_tools import free_port
@@ -94,8 +95,10 @@ async def test_another_certificate(tmp_path: Path) -> None:
         seen = await probe(f"https://localhost:{port}", fingerprint="00" * 32)
         assert seen.kind is Kind.CERTIFICATE and len(seen.fingerprint) == 64
         (tmp_path / "rubbish").write_text("no certificate")
-        broken = await probe(f"https://localhost:{port}", ca_file=tmp_path / "rubbish")
-        assert broken.kind is Kind.CERTIFICATE and "rubbish" in broken.detail
+        for file in ("rubbish", "missing"):
+            with pytest.raises(UsageError, match=f"{file} cannot be used") as caught:
+                await probe(f"https://localhost:{port}", ca_file=tmp_path / file)
+            assert "ca_file" in caught.value.fix
 
 
 async def test_expired_certificate(tmp_path: Path) -> None:
