@@ -14,6 +14,7 @@ from ibtui.auth.effects import Answers, Credentials, Enrolled, Note, Spend, Step
 from ibtui.auth.vault import Vault
 from ibtui.clock import Clock, SystemClock
 from ibtui.config import Profile, Settings
+from ibtui.errors import IbtuiError
 from ibtui.secret import Secret
 
 if TYPE_CHECKING:
@@ -49,12 +50,30 @@ async def enroll(
         await asyncio.to_thread(vault.spend, effect.what)
 
     async def store(enrolled: Enrolled) -> None:
-        await asyncio.to_thread(vault.store, enrolled)
+        await keep(vault, enrolled, answers)
 
     try:
         return await drive.run(flow(who, pin), answers, rest, clock, spend, store=store, login_host=rest)
     finally:
         await rest.close()
+
+
+async def keep(vault: Vault, enrolled: Enrolled, answers: Answers) -> None:
+    """Write a new key to disk; where that fails a person may make room and have it tried again.
+
+    Raises:
+        IbtuiError: it could not be written, and is lost.
+    """
+    while True:
+        try:
+            return await asyncio.to_thread(vault.store, enrolled)
+        except IbtuiError as error:
+            text = f"{error.what} IBKR has activated the new IB Key, and it is in memory alone."
+            if await answers.confirm(f"{text} {error.fix} Try again to write it?"):
+                continue
+            error.what = f"{text} It is lost now."
+            error.fix = f"{error.fix} Then enroll again: the old IB Key is gone."
+            raise
 
 
 def login_host(settings: Settings, clock: Clock) -> Rest:

@@ -1,0 +1,28 @@
+"""A dozen points of the kill drill and two full disks, the same ones each time; all of them: `make drill`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartSim
+from tests.drill.kill_tools import KINDS, Victim, full_disk, spread
+
+pytestmark = [pytest.mark.timeout(180)]
+
+
+@pytest.mark.parametrize(("name", "points"), [("ibkey", 5), ("enroll", 4), ("sms", 3)])
+def test_killed_at_a_dozen_steps(name: str, points: int, start_sim: StartSim, tmp_path: Path) -> None:
+    sim = start_sim()
+    kind = KINDS[name]
+    steps = Victim(sim, kind, tmp_path / "count").steps()
+    victim = Victim(start_sim(), kind, tmp_path / "victim")
+    # The first third is settings and a look at the lamps.
+    for at, when in spread(steps - steps // 3, points, seed=7):
+        assert victim.drill(at + steps // 3, when) in (True, False)
+
+
+@pytest.mark.parametrize(("name", "limit"), [("ibkey", 0), ("enroll", 200)])
+def test_a_full_disk(name: str, limit: int, start_sim: StartSim, tmp_path: Path) -> None:
+    full_disk(Victim(start_sim(), KINDS[name], tmp_path / "victim"), limit)
