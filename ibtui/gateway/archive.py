@@ -56,7 +56,7 @@ def unpack(zip_file: Path, folder: Path, told: Unpacked = lambda done, total: No
         raise GatewayFault(
             f"{zip_file.name} is damaged or no zip file ({error}).", "Download it again."
         ) from None
-    _sync_folders(folder)
+    _settle(folder)
     return folder / top
 
 
@@ -130,9 +130,9 @@ def _top(entries: Sequence[zipfile.ZipInfo]) -> str:
 def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> None:
     target = folder / entry.filename
     if entry.is_dir():
-        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target.mkdir(parents=True, exist_ok=True)
         return
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target.parent.mkdir(parents=True, exist_ok=True)
     may_run = bool((entry.external_attr >> 16) & stat.S_IXUSR) or entry.filename.endswith(".sh")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with (
@@ -146,9 +146,11 @@ def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> No
         os.fsync(file.fileno())
 
 
-def _sync_folders(folder: Path) -> None:
-    for path, _, _ in os.walk(folder):
-        sync(Path(path))
+def _settle(folder: Path) -> None:
+    """Folders private and on the disk; `mkdir` gives its mode to the last of them alone."""
+    for name, _, _ in os.walk(folder):
+        Path(name).chmod(0o700)
+        sync(Path(name))
 
 
 def sync(folder: Path) -> None:

@@ -40,6 +40,8 @@ _WHEN = re.compile(r"(?m)^When-Built: *(\d{4}-\d\d-\d\d)")
 _STAMP = re.compile(r"(?m)^Implementation-Version: .*-(\d{8})\d{6}")
 _STAND_IN = re.compile(r"(?m)^Stand-In: *bin/run\.sh")
 _MANIFEST = "META-INF/MANIFEST.MF"
+_LEFT_FILES = (".current.json.", "..download.json.")
+"""Drafts of `write_private`."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -206,8 +208,11 @@ class Shelf:
         if not kept:
             kept = {path.name for path in self.root.iterdir()}  # a record that got lost says nothing
         for path in self.root.iterdir():
-            left = path.name.startswith((".new-", ".old-"))
-            if left or (_VERSION.fullmatch(path.name) and path.name not in kept):
+            if path.name.startswith(_LEFT_FILES):
+                path.unlink(missing_ok=True)
+            elif path.name.startswith((".new-", ".old-")) or (
+                _VERSION.fullmatch(path.name) and path.name not in kept
+            ):
                 shutil.rmtree(path, ignore_errors=True)
 
 

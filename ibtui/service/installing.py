@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from ibtui import config
 from ibtui.clock import Clock
@@ -15,6 +17,8 @@ from ibtui.gateway import fetch
 from ibtui.gateway.install import Installed, Shelf
 from ibtui.gateway.java import find_java
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Told = Callable[[str, int, int | None], None]
 """Hears what is being done (`downloading`, `unpacking`), bytes done and bytes in all."""
 
@@ -48,7 +52,7 @@ async def install(settings: Settings, source: Path | None, told: Told, clock: Cl
         if source is None:
             found = await _from_address(settings, shelf, told, clock)
         else:
-            found = await asyncio.to_thread(_from_here, shelf, source, told)
+            found = await _to_end(_from_here, shelf, source, told)
     return await _outcome(settings, shelf, before, found, clock)
 
 
@@ -65,7 +69,7 @@ async def _from_address(settings: Settings, shelf: Shelf, told: Told, clock: Clo
         address, shelf.part, fetcher(settings), lambda done, total: told("downloading", done, total), clock
     )
     try:
-        return await asyncio.to_thread(shelf.add, shelf.part, _unpacking(told))
+        return await _to_end(shelf.add, shelf.part, _unpacking(told))
     finally:
         # A bad one would be bad again.
         fetch.forget(shelf.part)
@@ -80,8 +84,18 @@ async def rollback(settings: Settings, clock: Clock) -> Outcome:
     shelf = Shelf()
     before = shelf.current
     with shelf.alone():
-        found = await asyncio.to_thread(shelf.rollback)
+        found = await _to_end(shelf.rollback)
     return await _outcome(settings, shelf, before, found, clock)
+
+
+async def _to_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run blocking `work` in a thread; who is cancelled waits for its end, so that our lock covers it."""
+    running = asyncio.get_running_loop().run_in_executor(None, functools.partial(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 async def _outcome(
