@@ -15,6 +15,9 @@ from tests.sim.fidelity_inline import ALLOW, shot_of
 from tests.sim.fidelity_tools import Example, blocks, differences, inline
 from tests.sim.fidelity_tour import Tour, tour
 
+pytestmark = pytest.mark.xdist_group("fidelity")
+"""One worker, one tour."""
+
 
 @pytest.fixture(scope="module")
 def seen() -> Tour:

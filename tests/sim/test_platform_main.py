@@ -19,7 +19,7 @@ import pytest
 
 from ibtui.sim.main import Options, run
 
-KEYS = {"url", "ws", "cert", "users", "oauth1", "oauth2", "twilio", "control"}
+KEYS = {"url", "ws", "cert", "users", "oauth1", "oauth2", "twilio", "download", "control"}
 Start = Callable[..., Any]
 
 
