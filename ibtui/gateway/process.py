@@ -106,7 +106,7 @@ class GatewayProcess:
             if await self._found(tell):
                 return await self.info()
             await self._check_port()
-            tell(f"Starting {Path(self.spec.argv[0]).name}")
+            tell(f"Starting {self.spec.label or Path(self.spec.argv[0]).name}")
             began = self._clock.monotonic()
             try:
                 await asyncio.to_thread(self.spec.prepare)

@@ -54,6 +54,8 @@ class Spec:
     """Any status from 200 to 399 means up; else only the gateway's own 302."""
     ready_file: Path | None = None
     """JSON object with `url` and `cert` that the program writes when it listens (by rename)."""
+    label: str = field(default="", compare=False)
+    """What it is called for a person; empty: the program's own name."""
     settings: tuple[str, ...] = ()
     """What else it was made from, for `digest`."""
     prepare: Callable[[], object] = field(default=lambda: None, compare=False)
@@ -207,6 +209,7 @@ def command_spec(
     fingerprint: str = "",
     any_answer: bool = False,
     ready_file: Path | None = None,
+    label: str = "",
 ) -> Spec:
     """A program in place of java (the simulator, a script), as an argument list, without a shell.
 
@@ -217,6 +220,7 @@ def command_spec(
         tied: ends with us. A program that does not watch its standard input is tied all the same.
         ends_at_eof: it watches its standard input itself, and needs no watcher beside it.
         any_answer: any status from 200 to 399 means up.
+        label: what it is called for a person.
 
     Raises:
         UsageError: no program, or neither an address nor a ready file.
@@ -243,4 +247,5 @@ def command_spec(
         fingerprint=fingerprint,
         any_answer=any_answer,
         ready_file=ready_file,
+        label=label,
     )

@@ -327,6 +327,7 @@ class DemoHost(ProcessHost):
             tied=True,
             ends_at_eof=True,
             ready_file=self._ready,
+            label="the simulator",
         )
 
     def answers(self) -> Answers | None:
