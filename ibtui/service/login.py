@@ -110,13 +110,13 @@ class GuardedLogin:
     @contextlib.asynccontextmanager
     async def _alone(self, vault: Vault, answers: Answers) -> AsyncIterator[datetime | None]:
         """Hold the user name's one login; yields when we began to wait for another's, else None."""
-        waited: datetime | None = None
+        began, waited = self._clock.now(), None
         try:
             held = await _hold(vault, 0.0)
         except IbtuiError as error:
             if type(error) is not IbtuiError:  # the folder is wrong; waiting mends nothing
                 raise
-            waited = self._clock.now()
+            waited = began
             answers.note(Note(Step.PASSWORD, "another ibtui is logging in: waiting for its outcome"))
             held = await _hold(vault, OTHER_S)
         try:

@@ -6,7 +6,6 @@ Made anew for each login: it remembers what this login has tried already.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 from ibtui import sources
@@ -117,12 +116,20 @@ class AutoAnswers:
         """An automatic answer once for each factor; the person's from then on.
 
         Raises:
-            PersonNeeded: there is neither. UsageError, Unreachable: the automatic one fails, and
-                nobody is there.
+            PersonNeeded: there is neither. Whatever kept us from an answer, nothing was sent,
+                so it costs no attempt and is told as this.
         """
+        try:
+            return self._kept(await self._answer(challenge))
+        except PersonNeeded:
+            raise
+        except IbtuiError as error:
+            raise PersonNeeded(error.what, error.fix) from error
+
+    async def _answer(self, challenge: Challenge) -> Answer:
         family = factor(challenge.code).family
         if family == SMS:
-            return self._kept(await self._text_message(challenge))
+            return await self._text_message(challenge)
         trouble: IbtuiError | None = None
         if challenge.code not in self._tried and not challenge.problem:
             self._tried.add(challenge.code)
@@ -130,14 +137,18 @@ class AutoAnswers:
                 found = await self._made(family, challenge)
             except IbtuiError as error:
                 trouble = error
-                self._say(f"{error.what} {error.fix}".strip())
+                self._tell(error)
             else:
                 if found is not None:
                     return found
+        return await self._asked(challenge, trouble)
+
+    async def _asked(self, challenge: Challenge, trouble: IbtuiError | None) -> Answer:
+        """The person's answer; where nobody is there, what kept us from an automatic one says more."""
         try:
-            return self._kept(await self._person.ask(challenge))
-        except PersonNeeded:
-            raise trouble or _needed(challenge) from None
+            return await self._person.ask(challenge)
+        except PersonNeeded as nobody:
+            raise trouble or nobody from None
 
     def _kept(self, answer: Answer) -> Answer:
         if isinstance(answer, OtherFactor):
@@ -198,14 +209,15 @@ class AutoAnswers:
 
     async def _text_message(self, challenge: Challenge) -> Answer:
         """The person and Twilio at once; the first one wins."""
-        reader = None
+        reader, trouble = None, None
         if not challenge.problem:
             try:
                 reader = await self.reader()
             except IbtuiError as error:
-                self._say(f"{error.what} {error.fix}".strip())
+                trouble = error
+                self._tell(error)
         if reader is None:
-            return await self._person.ask(challenge)
+            return await self._asked(challenge, trouble)
         self._say("Twilio is set up: looking for the message too")
         return await self._race(challenge, reader)
 
@@ -236,20 +248,23 @@ class AutoAnswers:
         typed = tasks.start(self._person.ask(challenge), "typed code")
         read = tasks.start(reader.code(self._since, stop), "code out of a text message")
         trouble: IbtuiError | None = None
+        nobody: PersonNeeded | None = None
         pending: set[asyncio.Task[Answer] | asyncio.Task[Secret | None]] = {typed, read}
         try:
             while pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 if typed in done:
-                    with contextlib.suppress(PersonNeeded):  # nobody is there: Twilio alone
+                    try:
                         answer: Answer = typed.result()
                         return answer
+                    except PersonNeeded as error:  # then Twilio alone
+                        nobody = error
                 if read in done:
                     try:
                         code: Secret | None = read.result()
                     except IbtuiError as error:
                         trouble = error
-                        self._say(f"{error.what} {error.fix}".strip())
+                        self._tell(error)
                     else:
                         if code is not None:
                             return Code(code)
@@ -257,15 +272,11 @@ class AutoAnswers:
         finally:
             stop.set()
             await tasks.close()
-        raise trouble or _needed(challenge)
+        assert nobody is not None
+        raise trouble or nobody
+
+    def _tell(self, error: IbtuiError) -> None:
+        self._say(str(error))
 
     def _say(self, text: str) -> None:
         self.note(Note(Step.FACTOR, text))
-
-
-def _needed(challenge: Challenge) -> PersonNeeded:
-    return PersonNeeded(
-        f"IBKR wants the {plain_name(challenge.code)}, and nobody is here to give it.",
-        "Log in at a terminal, or give it with --code-file or --code-command; or set the profile up to"
-        " answer by itself (totp_secret, Twilio, ibtui ibkey enroll); or log in with a browser.",
-    )
