@@ -111,49 +111,48 @@ async def _once(url: str, part: Path, fetch: Fetch, told: Downloaded) -> bool:
     async with fetch(url, offset, origin.tag if offset and origin else "") as reply:
         _check_room(part.parent, reply.total)
         start = offset if reply.resumed else 0
-        file = _open(part, start, _Origin(url, reply.tag, reply.total))
         try:
-            done = await _receive(reply, file, start, told, part)
-        finally:
-            with contextlib.suppress(OSError):  # a full disk was told already; closed it is all the same
-                file.close()
+            file = _open(part, start, _Origin(url, reply.tag, reply.total))
+            try:
+                done = await _receive(reply, file, start, told, part)
+            finally:
+                with contextlib.suppress(OSError):  # a full disk was told already; closed it is all the same
+                    file.close()
+        except OSError:
+            # A full disk helps nobody: give the space back.
+            forget(part)
+            with on_disk(part.parent):
+                raise
     return done == reply.total if reply.total is not None else done > 0
 
 
 def _open(part: Path, start: int, origin: _Origin) -> BinaryIO:
     """The part file at `start`, with nothing behind it; cut first, so that its label never lies."""
-    with on_disk(part.parent):
-        file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
-        try:
-            file.truncate(start)
-            file.seek(start)
-            write_private(_beside(part), msgspec.json.encode(origin))
-        except BaseException:
-            file.close()
-            raise
+    file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
+    try:
+        file.truncate(start)
+        file.seek(start)
+        write_private(_beside(part), msgspec.json.encode(origin))
+    except BaseException:
+        file.close()
+        raise
     return file
 
 
 async def _receive(reply: Reply, file: BinaryIO, start: int, told: Downloaded, part: Path) -> int:
     limit = MAX_ZIP if reply.total is None else min(MAX_ZIP, reply.total)
     done = start
-    try:
+    told(done, reply.total)
+    async for chunk in reply.chunks:
+        done += len(chunk)
+        if done > limit:
+            forget(part)
+            raise GatewayFault(
+                "The server sent more than it had announced.", "Check addresses.gateway_download."
+            )
+        await asyncio.to_thread(file.write, chunk)
         told(done, reply.total)
-        async for chunk in reply.chunks:
-            done += len(chunk)
-            if done > limit:
-                forget(part)
-                raise GatewayFault(
-                    "The server sent more than it had announced.", "Check addresses.gateway_download."
-                )
-            await asyncio.to_thread(file.write, chunk)
-            told(done, reply.total)
-        await asyncio.to_thread(_flush, file)
-    except OSError:
-        # A full disk helps nobody: give the space back.
-        forget(part)
-        with on_disk(part.parent):
-            raise
+    await asyncio.to_thread(_flush, file)
     return done
 
 

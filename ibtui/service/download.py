@@ -20,7 +20,6 @@ from ibtui.gateway.fetch import Fetch, Reply
 CONNECT_S, READ_S = 10.0, 20.0
 """Seconds to connect, and without a byte."""
 _HOPS = 5
-_CHUNK = 1 << 18
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _LATER = (408, 425, 429, 500, 502, 503, 504)
 
@@ -86,10 +85,13 @@ async def _ask(client: httpx.AsyncClient, url: str, offset: int, tag: str) -> ht
 
 def _safe(url: str) -> str:
     """A program comes from there: nobody on the way may change it."""
-    parts = urlsplit(url)
-    if parts.scheme == "https" and parts.hostname:
-        return url
-    if parts.scheme == "http" and parts.hostname in LOOPBACK:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.hostname and (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    ):
         return url
     raise UsageError(
         f"{url!r} is no https:// address; a program is downloaded from there.",
@@ -104,7 +106,7 @@ def _read(response: httpx.Response, offset: int, url: str) -> Reply | None:
     if not tag or tag.startswith("W/"):
         # Only a strong tag promises the same bytes; a date is the next best.
         tag = headers.get("Last-Modified", "")
-    chunks = response.aiter_raw(_CHUNK)
+    chunks = response.aiter_raw()  # as they come: what httpx would gather is lost when the connection breaks
     if status == 200:
         length = headers.get("Content-Length", "")
         return Reply(int(length) if length.isdecimal() else None, _broken(chunks, url), False, tag)
