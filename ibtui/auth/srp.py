@@ -99,8 +99,8 @@ def public(group: Group, a: int) -> int:
 
 
 def shorten(password: str) -> str:
-    """The first 8 UTF-16 units, for servers that say `lp` = false."""
-    return password.encode("utf-16-le")[:16].decode("utf-16-le", "ignore")
+    """The first 8 UTF-16 units, where `lp` = false; half a pair becomes the replacement sign."""
+    return password.encode("utf-16-le")[:16].decode("utf-16-le", "replace")
 
 
 def prove(username: str, password: Secret, params: Params, a: int, A: int) -> Proof:
