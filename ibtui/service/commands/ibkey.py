@@ -192,7 +192,7 @@ def export(
             await _opened(vault, lambda: _write_secret(file, vault))
             return vault
         await _opened(vault, vault.key)
-        vault.export(file, None if plain else await seal_passphrase(vault))
+        vault.export(file, None if plain else await seal_passphrase(profile))
         return vault
 
     vault = run(work())
@@ -211,14 +211,15 @@ def _write_secret(file: Path, vault: Vault) -> None:
     write_private(file, f"{vault.export_secret().reveal()}\n".encode())
 
 
-async def seal_passphrase(vault: Vault) -> Secret:
+async def seal_passphrase(profile: Profile) -> Secret:
     """The passphrase to seal with: the profile's, or typed twice.
 
     Raises:
         PersonNeeded: nobody is there to type it, or it was not typed the same twice.
     """
-    if vault.passphrase is not None:
-        return vault.passphrase
+    given = await sources.of(profile, "passphrase").read()
+    if given is not None:
+        return given
     if not sys.stdin.isatty():
         raise PersonNeeded(
             "A passphrase to seal the file with is needed.",

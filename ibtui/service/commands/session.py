@@ -55,7 +55,7 @@ def login(
     code_command: str | None = None,
 ) -> int:
     """Log in; asks on the terminal, or takes password and code from where the options say."""
-    answers = _answers(user, password_stdin, code_file, code_command)
+    answers = answers_of(user, password_stdin, code_file, code_command)
 
     async def work() -> Status:
         async with runtime_for(context.settings) as runtime:
@@ -98,7 +98,7 @@ async def _log_in(runtime: Runtime, answers: Answers, take_over: bool) -> bool:
     return take_over
 
 
-def _answers(
+def answers_of(
     user: str | None,
     password_stdin: bool,
     code_file: Path | None = None,
