@@ -382,10 +382,14 @@ class IbtuiApp(ThemedApp):
     # Palette -------------------------------------------------------------------------
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The key map's commands and the themes; no screenshot, which would keep amounts unmasked."""
+        """The key map's commands, the themes, and what works on the screen in front; no screenshot,
+        which would keep amounts unmasked.
+        """
+        mode = getattr(screen, "mode", "")
+        here = mode if mode in dict(keymap.SCREENS) else None
         for key in keymap.KEYS:
-            if key.palette:
-                callback = partial(self.run_action, key.action.removeprefix("app."), self)
+            if key.palette or key.screen == here:
+                callback = partial(self.run_action, key.action, screen)
                 yield SystemCommand(key.description, f"key {keymap.face(key.key.split(',')[0])}", callback)
         yield SystemCommand(
             "Change the theme", "light, dark, high contrast, blue and orange", self.action_change_theme

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from textual.events import Key
+from textual.widgets import Input
 
 from ibtui.core.models import Execution, LedgerRow, Pnl, Position, Quote
 from ibtui.ui.widgets.live_table import LiveTable
@@ -256,6 +258,69 @@ async def test_privacy_key_masks_every_screen(digit: str) -> None:
             await pilot.press("escape")
         await pilot.press("h")
         await shows(pilot, "DU1234567")
+
+
+async def test_privacy_key_masks_a_dialog_and_what_lies_below() -> None:
+    async with running(fakes.FakeRuntime(), (160, 48)) as pilot:
+        await pilot.press("3", "tab", "tab", "enter")
+        await shows(pilot, "Fill NVDA", "DU1234567")
+        await pilot.press("h")
+        await shows(pilot, "Fill NVDA", "•••")
+        assert not [word for word in PRIVATE if word in text(pilot.app)]
+        await pilot.press("h")
+        await shows(pilot, "DU1234567")
+        await pilot.press("escape", "1", "o")
+        await shows(pilot, "Log out?")
+        await pilot.press("h")
+        await shows(pilot, "Log out?", "•••")
+        assert "DU1234567" not in text(pilot.app)
+
+
+async def test_details_follow_the_stream_and_outlive_their_row() -> None:
+    runtime = fakes.FakeRuntime()
+    async with running(runtime) as pilot:
+        await pilot.press("2", "enter")
+        await shows(pilot, "Avg Price")
+        first = msgspec.structs.replace(fakes.POSITIONS[0], avg_price="987.65")
+        runtime.hub.publish(runtime.store.replace_positions(fakes.ACCOUNT, [first, *fakes.POSITIONS[1:]]))
+        await shows(pilot, "Avg Price", "987.65")
+        runtime.hub.publish(runtime.store.replace_positions(fakes.ACCOUNT, fakes.POSITIONS[1:]))
+        pilot.app.screen.reload()
+        await shows(pilot, "Avg Price", "987.65")
+
+
+async def test_long_texts_of_details_are_wrapped() -> None:
+    runtime = fakes.FakeRuntime()
+    words = "Order rejected: your account has insufficient funds for this order, and then some more words."
+    order = msgspec.structs.replace(fakes.ORDERS[0], status="Inactive", reason=words)
+    async with running(runtime, (80, 40)) as pilot:
+        runtime.hub.publish(runtime.store.replace_orders([order]))
+        await pilot.press("3")
+        await shows(pilot, "[Working 1]")
+        await pilot.press("enter")
+        await shows(pilot, "As sent", "some more words.")
+
+
+async def test_what_is_typed_behind_the_slash_at_once_is_the_filter() -> None:
+    async with running(fakes.FakeRuntime()) as pilot:
+        await pilot.press("2")
+        await shows(pilot, "AAPL")
+        for char in "/usd/q":  # as one read of the terminal brings them
+            pilot.app.post_message(Key("slash" if char == "/" else char, char))
+        await until(pilot, lambda: [it.value for it in pilot.app.screen.query(Input)] == ["usd/q"])
+        await shows(pilot, "Nothing matches")
+
+
+async def test_the_palette_names_what_works_here() -> None:
+    async with running(fakes.FakeRuntime()) as pilot:
+        await pilot.press("2")
+        screen = pilot.app.screen
+        found = {it.title: it.callback for it in pilot.app.get_system_commands(screen)}
+        assert "Working, today, fills" not in found and "Log in to IBKR" in found
+        await found["Group by currency, type, or not at all"]()
+        await says(pilot, "Grouped by currency.")
+        await pilot.press("3")
+        assert "Working, today, fills" in {it.title for it in pilot.app.get_system_commands(pilot.app.screen)}
 
 
 async def test_privacy_from_the_settings() -> None:

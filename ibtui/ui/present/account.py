@@ -50,6 +50,8 @@ def summary(rows: Mapping[str, SummaryRow], *, hide: bool = False) -> list[Line]
     for key, title in _WORDS:
         found = rows.get(key)
         text = clean(found.value or "") if found else ""
+        if key == "daytradesremaining" and text == "-1":
+            text = "unlimited"
         if text and text != "null":
             out.append(line((f" {title:<20}", "muted"), f"{text:>17}"))
     return out

@@ -1,4 +1,5 @@
-"""A contract's name as people write it: `AAPL 21JAN27 150 C`, `ES DEC26`, `ASML (AEB)`."""
+"""A contract's name as people write it: `AAPL 21JAN27 150 C`, `ES DEC26`, `ASML (AEB)`,
+`US-T 4 1/4 11/15/34`."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _OCC = re.compile(r"\[(?P<root>\S+)\s+(?P<day>\d{6})(?P<right>[CP])(?P<strike>\d{8})\b")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_DEBT = frozenset({"BOND", "BILL"})
 _OPTIONS = frozenset({"OPT", "FOP", "WAR"})
 
 
@@ -31,6 +33,8 @@ def label(position: Position, base: str = "") -> str:
     if position.asset_class == "FUT":
         day = _date(position.expiry)
         return f"{name} {_month(day)}" if day else _words(position.description)
+    if position.asset_class in _DEBT:  # the issuer's name alone would stand for all of its bonds
+        return _words(position.description) or name
     if position.asset_class == "STK" and base and position.currency and position.currency != base:
         return f"{name} ({position.listing_exchange})" if position.listing_exchange else name
     return name or str(position.conid)

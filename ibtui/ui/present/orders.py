@@ -36,7 +36,7 @@ ORDER_COLUMNS = (
     Column("time", "Time", 8, "right"),
     Column("stop", "Stop", 9, "right", min_terminal=120),
     Column("avg", "Avg Fill", 9, "right", min_terminal=120),
-    Column("contract", "Contract", 22, min_terminal=160),
+    Column("text", "Order", 22, min_terminal=160),
     Column("account", "Account", 10, min_terminal=120),
     Column("rth", "Outside", 7, min_terminal=160),
     Column("id", "Order Id", 12, "right", min_terminal=160),
@@ -100,7 +100,7 @@ def order_rows(orders: Iterable[Order], *, hide: bool = False) -> list[Row]:
     out: list[Row] = []
     for order in orders:
         out.append(order_row(order, hide=hide))
-        remark = reason_row(order)
+        remark = reason_row(order, hide=hide)
         if remark is not None:
             out.append(remark)
     return out
@@ -126,7 +126,7 @@ def order_row(order: Order, *, hide: bool = False) -> Row:
         "time": Cell(clock_ms(order.updated_ms), "", order.updated_ms or None),
         "stop": Cell(price(aux), "" if aux is not None else "muted", aux),
         "avg": Cell(price(avg), "" if avg is not None else "muted", avg),
-        "contract": Cell(clean(order.contract or order.description or "")),
+        "text": Cell(HIDDEN if hide and order.description else clean(order.description or MISSING)),
         "account": Cell(privacy.account(order.account, hide=hide)),
         "rth": Cell(_YES_NO[order.outside_rth]),
         "id": Cell(str(order.order_id), "", order.order_id),
@@ -138,11 +138,11 @@ def order_row(order: Order, *, hide: bool = False) -> Row:
     )
 
 
-def reason_row(order: Order) -> Row | None:
+def reason_row(order: Order, *, hide: bool = False) -> Row | None:
     """The line below an order that says why it was refused; None where nothing is said."""
     if not order.reason:
         return None
-    text = clean(order.reason)
+    text = _reason(order, hide)
     return Row(
         f"{order.order_id}:reason",
         {"status": Cell(text, "muted")},
@@ -150,6 +150,11 @@ def reason_row(order: Order) -> Row | None:
         parent=str(order.order_id),
         wide=True,
     )
+
+
+def _reason(order: Order, hide: bool) -> str:
+    """The broker's words; they may name the account, its equity, the order's size."""
+    return privacy.text(clean(order.reason or ""), hide=hide, source="order")
 
 
 def _type(text: str | None) -> str:
@@ -192,9 +197,9 @@ def order_details(order: Order, *, hide: bool = False) -> list[tuple[str, str]]:
     cells = order_row(order, hide=hide).cells
     out = [(column.title, cells[column.key].text) for column in ORDER_COLUMNS]
     known = (
-        ("As sent", order.status), ("Back end says", order.ccp_status), ("Reason", order.reason),
-        ("Description", None if hide else order.description),
-        ("Remaining", HIDDEN if hide else order.remaining),
+        ("As sent", order.status), ("Back end says", order.ccp_status), ("Reason", _reason(order, hide)),
+        ("Contract", order.contract),
+        ("Remaining", quantity(number(order.remaining), hide=hide) if order.remaining else None),
         ("Currency", order.currency), ("Exchange", order.exchange), ("Type of contract", order.sec_type),
         ("Parent order", order.parent_id), ("Your reference", order.order_ref), ("Conid", str(order.conid)),
     )  # fmt: skip

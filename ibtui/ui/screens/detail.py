@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -30,29 +30,62 @@ _BOX = """
 """
 
 
-class DetailScreen(ModalScreen[None]):
-    """Names and values; escape or enter closes, y copies."""
+Result = TypeVar("Result")
+Found = tuple[str, Sequence[tuple[str, str]]]
+"""A heading and the (name, text) pairs below it."""
+
+
+class Dialog(ModalScreen[Result]):
+    """What lies over a screen: keys of the app stop here, but the one that masks works everywhere."""
 
     COMPONENT_CLASSES = INKED
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("h", "app.toggle_privacy", "Hide", id="dialog.hide")]
+
+
+class DetailScreen(Dialog[None]):
+    """Names and values, kept up to date; escape or enter closes, y copies.
+
+    Args:
+        found: what is shown first.
+        look: gives the same as it is now; None once the row is gone, then the last values stay.
+    """
+
     DEFAULT_CSS = f"DetailScreen {{ {_BOX} }}"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q", "close", "Close", id="detail.close"),
         Binding("y", "copy", "Copy", id="detail.copy"),
     ]
 
-    def __init__(self, heading: str, pairs: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, found: Found, look: Callable[[], Found | None]) -> None:
         super().__init__()
-        self._heading = heading
-        self._pairs = list(pairs)
+        self._heading, self._pairs = found
+        self._look = look
 
     def compose(self) -> ComposeResult:
         """A heading with the keys, then the pairs."""
-        wide = max((len(name) for name, _ in self._pairs), default=0)
+        with Vertical():
+            hang = self._wide() + 3
+            yield Lines(self._lines(), focusable=True, wraps=True, hang=hang, classes="page")
+
+    def _wide(self) -> int:
+        return max((len(name) for name, _ in self._pairs), default=0)
+
+    def _lines(self) -> list[Line]:
+        wide = self._wide()
         keys: Line = (("    y", "accent"), (" copy", "muted"), ("  esc", "accent"), (" close", "muted"))
         lines: list[Line] = [line((f" {clean(self._heading)}", "title"), *keys), line("")]
-        lines += [line((f" {name:<{wide}}  ", "muted"), text) for name, text in self._pairs]
-        with Vertical():
-            yield Lines(lines, focusable=True, classes="page")
+        return lines + [line((f" {name:<{wide}}  ", "muted"), text) for name, text in self._pairs]
+
+    def reload(self) -> None:
+        """The values as they are now, masked or not."""
+        found = self._look()
+        if found is not None:
+            self._heading, self._pairs = found
+            self.query_one(Lines).show(self._lines())
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self.reload()
 
     def action_close(self) -> None:
         """Back to the table."""
@@ -63,10 +96,9 @@ class DetailScreen(ModalScreen[None]):
         cast("IbtuiApp", self.app).copy(table_text(self._pairs), self._heading)
 
 
-class ConfirmScreen(ModalScreen[bool]):
+class ConfirmScreen(Dialog[bool]):
     """A question; only `y` means yes, enter and escape mean no."""
 
-    COMPONENT_CLASSES = INKED
     DEFAULT_CSS = f"ConfirmScreen {{ {_BOX} }}"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes", id="confirm.yes"),
@@ -97,10 +129,9 @@ class ConfirmScreen(ModalScreen[bool]):
         self.dismiss(yes)
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """The keys that work on a screen, made from the key map."""
 
-    COMPONENT_CLASSES = INKED
     DEFAULT_CSS = f"HelpScreen {{ {_BOX} }}"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q,question_mark", "close", "Close", id="help.close"),

@@ -9,11 +9,10 @@ from textual.binding import BindingType
 from textual.widget import Widget
 
 from ibtui.core.models import Order
-from ibtui.ui import keymap
 from ibtui.ui.messages import EventLogged, FillsChanged, OrdersChanged
 from ibtui.ui.present import orders as present
 from ibtui.ui.present.spans import Span
-from ibtui.ui.screens.rows import TablePane
+from ibtui.ui.screens.rows import TablePane, bindings
 from ibtui.ui.widgets.lines import Lines
 from ibtui.ui.widgets.live_table import LiveTable
 
@@ -32,7 +31,7 @@ class OrdersScreen(TablePane):
     """Orders of the day in two views, fills in a third."""
 
     mode = "orders"
-    BINDINGS: ClassVar[list[BindingType]] = [*keymap.bindings("orders")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("orders")]
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,10 +10,9 @@ from textual.binding import BindingType
 from textual.widget import Widget
 
 from ibtui.core.models import Position
-from ibtui.ui import keymap
 from ibtui.ui.messages import PnlChanged, PositionsChanged, SummaryChanged
 from ibtui.ui.present import positions as present
-from ibtui.ui.screens.rows import TablePane
+from ibtui.ui.screens.rows import TablePane, bindings
 from ibtui.ui.widgets.lines import Lines
 from ibtui.ui.widgets.live_table import LiveTable
 from ibtui.ui.widgets.rows import Row
@@ -28,7 +27,7 @@ class PositionsScreen(TablePane):
 
     mode = "positions"
     title_spans = (("Positions", "title"),)
-    BINDINGS: ClassVar[list[BindingType]] = [*keymap.bindings("positions")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("positions")]
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from textual.binding import Binding
+from textual.widgets import Input
+
+from ibtui.ui import keymap
 from ibtui.ui.present.spans import Line, width
 from ibtui.ui.screens.base import Pane, table_text
 from ibtui.ui.widgets.filter_bar import FilterBar
 from ibtui.ui.widgets.live_table import LiveTable
+
+
+def bindings(mode: str) -> list[Binding]:
+    """The key map's. `/` comes first of all, so that what is typed behind it at once, or sent in one
+    piece by a slow line, goes into the field and not to the table.
+    """
+    return [replace(it, priority=it.action == "filter") for it in keymap.bindings(mode)]
 
 
 class TablePane(Pane):
@@ -23,9 +36,14 @@ class TablePane(Pane):
     # Filter ------------------------------------------------------------------------
 
     async def action_filter(self) -> None:
-        """Open the filter line."""
-        if not self.query(FilterBar):
-            await self.mount(FilterBar(self.table.filter_text))
+        """Open the filter line; when this returns it has the focus."""
+        bar = FilterBar(self.table.filter_text)
+        await self.mount(bar)
+        self.set_focus(bar.query_one(Input))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While the filter line is open a slash is a character like any other."""
+        return not (action == "filter" and self.query(FilterBar))
 
     def action_unfilter(self) -> None:
         """Show all rows again."""
@@ -82,7 +100,7 @@ class TablePane(Pane):
         if found is not None:
             from ibtui.ui.screens.detail import DetailScreen
 
-            self.app.push_screen(DetailScreen(*found))
+            self.app.push_screen(DetailScreen(found, lambda: self.details(key)))
 
     def action_copy(self) -> None:
         """The row under the cursor, as names and values."""

@@ -42,10 +42,6 @@ class FilterBar(Horizontal):
         yield Static(" / ", markup=False)
         yield Input(self._text, compact=True, select_on_focus=False, id="filter")
 
-    def on_mount(self) -> None:
-        """Typing begins at once."""
-        self.query_one(Input).focus()
-
     def on_input_changed(self, event: Input.Changed) -> None:
         """Pass it on."""
         event.stop()

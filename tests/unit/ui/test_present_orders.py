@@ -100,3 +100,18 @@ def test_caught_up_and_footing() -> None:
     assert present.caught_up([Event(at=datetime(2026, 1, 1, tzinfo=UTC), source="x", text="y")]) == ()
     assert "read-only" in plain(present.footing(False, 0.0))
     assert "unlocked" in plain(present.footing(True, None))
+
+
+def test_masking_leaves_no_sizes_or_sums_in_the_brokers_own_words() -> None:
+    order = Order(
+        order_id=7,
+        status="Inactive",
+        description="Buy 9000 Limit 467.18, Day",
+        reason="Equity 12,345.67 of DU1234567 is not enough",
+        remaining="9000.0",
+    )
+    rows = present.order_rows([order], hide=True)
+    texts = [cell.text for row in rows for cell in row.cells.values()]
+    texts += [value for _, value in present.order_details(order, hide=True)]
+    assert not [text for text in texts if "9000" in text or "12,345" in text or "DU12" in text]
+    assert ("Remaining", "9,000") in present.order_details(order)

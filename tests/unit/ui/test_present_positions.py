@@ -47,7 +47,7 @@ def test_names() -> None:
         ),
         ("XYZ something odd", {"asset_class": "OPT"}, "XYZ something odd"),
         ("ES  DEC2026", {"asset_class": "FUT", "expiry": "2026121"}, "ES DEC2026"),
-        ("US-T 4 1/8 2032", {"asset_class": "BOND", "ticker": "US-T"}, "US-T"),
+        ("US-T 4 1/8 2032", {"asset_class": "BOND", "ticker": "US-T"}, "US-T 4 1/8 2032"),
         ("", {}, "7"),
         ("BAD\x1b[2J", {"asset_class": "STK"}, "BAD[2J"),
     ],
