@@ -39,7 +39,7 @@ async def bring_up(runtime: Runtime, answers: Answers | None, progress: Progress
         await runtime.login(answers)
     elif status.brokerage.state != "on":
         progress("opening the brokerage session")
-        await runtime.open_brokerage(compete=False)
+        await runtime.open_brokerage(compete=runtime.profile.competing == "take")
     progress("loading accounts, positions and orders")
     await runtime.go_live()
     return runtime.status

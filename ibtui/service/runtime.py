@@ -78,7 +78,7 @@ class Runtime(Protocol):
         ...
 
     async def enroll(self, answers: Answers, pin: Secret) -> None:
-        """Enroll IB Key (login.md §6), asking for credentials and the text message's code; keep it at once."""
+        """Enroll IB Key (login.md §6), asking for credentials and the text message's code; kept at once."""
         ...
 
     async def export_key(self, path: Path, passphrase: Secret) -> None:

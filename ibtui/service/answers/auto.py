@@ -27,6 +27,7 @@ from ibtui.clock import Clock, Tasks
 from ibtui.config import Profile, Settings
 from ibtui.errors import IbtuiError, PersonNeeded
 from ibtui.secret import Secret
+from ibtui.service.answers.fixed import no_choice
 
 if TYPE_CHECKING:
     from ibtui.auth.vault import Vault
@@ -66,7 +67,8 @@ class AutoAnswers:
         """
         source = sources.of(self.profile, "password")
         name = getattr(self._person, "username", "") or username
-        if not source or not name or name != username or getattr(self._person, "has_password", False):
+        others = bool(username) and name != username  # the source is of the profile's user
+        if not source or not name or others or getattr(self._person, "has_password", False):
             return await self._person.credentials(username)
         found = await source.read()
         assert found is not None
@@ -98,7 +100,10 @@ class AutoAnswers:
 
     async def choose(self, offered: tuple[str, ...]) -> str | Cancel:
         """The person's choice; it is remembered when it has worked."""
-        choice = await self._person.choose(offered)
+        ask = getattr(self._person, "choose", None)
+        if ask is None:
+            raise no_choice(offered)
+        choice: str | Cancel = await ask(offered)
         if isinstance(choice, str):
             self.chosen = choice
         return choice

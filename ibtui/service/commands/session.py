@@ -69,7 +69,7 @@ def login(
             if not (found.sso.state == "on" and (if_needed or take_over)):
                 take = await _log_in(runtime, answers, take_over)
             if not runtime.status.ready:
-                await runtime.open_brokerage(compete=take)
+                await runtime.open_brokerage(compete=take or runtime.profile.competing == "take")
             return runtime.status
 
     return _told(context, run(work()))
