@@ -9,8 +9,9 @@ import pytest
 from textual.events import Paste
 from textual.pilot import Pilot
 
+from ibtui.config import Profile
 from ibtui.core.models import LoginFacts
-from ibtui.errors import Backoff, FactorUnsupported, LoginLocked
+from ibtui.errors import Backoff, Competing, FactorUnsupported, LoginLocked, WrongAccountType
 from ibtui.ui.screens.login import LoginScreen
 from ibtui.ui.widgets.code_input import CodeInput
 from tests import fakes
@@ -208,3 +209,35 @@ async def test_loading_is_seen_on_the_screen_below() -> None:
         assert not isinstance(pilot.app.screen, LoginScreen)
         hold.set()
         await until(pilot, lambda: pilot.app.busy is None)
+
+
+async def test_the_user_name_is_masked_with_the_rest() -> None:
+    runtime = fakes.FakeRuntime(fakes.NOBODY, factors=("4.2",))
+    async with running(runtime) as pilot:
+        await log_in(pilot)
+        await shows(pilot, "phone of demo123")
+        await pilot.press("h")
+        await shows(pilot, "phone of •••")
+        assert "demo123" not in text(pilot.app)
+
+
+async def test_paper_and_live_can_be_switched() -> None:
+    error = WrongAccountType("This is a paper user name.", "", wanted="live", found="paper")
+    live = Profile(name="default", username="demo123", account_type="live")
+    runtime = fakes.FakeRuntime(fakes.NOBODY, fails={"login": error}, profile=live)
+    async with running(runtime) as pilot:
+        await log_in(pilot)
+        await shows(pilot, "✕ Paper and live", "w  mean paper until ibtui ends")
+        await pilot.press("w")
+        await shows(pilot, "Password", "use the paper account's own user name")
+        assert "mean paper" in runtime.calls
+
+
+async def test_yielding_leaves_the_session_there() -> None:
+    runtime = fakes.FakeRuntime(fakes.NOBODY, fails={"login": Competing("TWS holds it.", "")})
+    async with running(runtime) as pilot:
+        await log_in(pilot)
+        await shows(pilot, "y  yield")
+        await pilot.press("y")
+        await says(pilot, "left to the other program")
+        assert "open_brokerage" not in runtime.calls

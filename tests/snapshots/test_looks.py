@@ -4,11 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from ibtui.errors import GatewayDown
+from ibtui.core.models import LoginFacts
+from ibtui.errors import (
+    Backoff,
+    Competing,
+    FactorUnsupported,
+    GatewayDown,
+    IbtuiError,
+    LoginLocked,
+    UnknownReply,
+    WrongAccountType,
+)
 from tests import fakes
 from tests.pilot.driving import make_app, shows, text, until
 
@@ -75,6 +87,94 @@ def test_wrong_password(snap_compare: Compare) -> None:
         await until(pilot, lambda: "IBKR refused" in text(pilot.app))
 
     assert snap_compare(app, run_before=act)
+
+
+GOOD = ("l", *"correct", "space", *"horse", "enter")
+"""From the Session screen past user name and password."""
+WAIT = LoginFacts(attempts=2, wait_until=fakes.NOW + timedelta(hours=1))
+FACTORS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "sms": (("4.2", "4"), ("enter", *"3141"), ("waiting 3:00", "• • • • _ _")),
+    "choice": (("4.2", "5.2a", "4"), ("down",), ("▸ 2  IB Key",)),
+    "ibkey": (("5.2a",), (), ("Challenge   708 362",)),
+    "totp": (("4",), (), ("authenticator app",)),
+    "wrong-code": (("4.2",), (*"000000", "enter"), ("IBKR refused the code",)),
+}
+
+
+@pytest.mark.parametrize("page", FACTORS)
+def test_second_factors(snap_compare: Compare, page: str) -> None:
+    """Choosing a second factor, typing its code, answering its challenge."""
+    offered, keys, words = FACTORS[page]
+    runtime = fakes.FakeRuntime(fakes.NOBODY, factors=offered)
+    runtime.skew = 12.4
+    steps, end = reach(*GOOD, words=("Second factor",)), words
+
+    async def act(pilot: Any) -> None:
+        await steps(pilot)
+        await until(pilot, lambda: pilot.app.screen.page in ("code", "choice"))
+        for key in keys:
+            await pilot.press(key)
+            await until(pilot, lambda: pilot.app.screen.page != "working")
+        await shows(pilot, *end)
+
+    assert snap_compare(make_app(runtime), run_before=act)
+
+
+FAILURES: dict[str, IbtuiError] = {
+    "locked": LoginLocked("Too many failed login attempts (4): the limit is 4.", "Find out why, then reset."),
+    "backoff": Backoff("Auth is in backoff.", "Log in by hand.", until=fakes.NOW + timedelta(minutes=59)),
+    "passkey": FactorUnsupported("IBKR wants a second factor: passkey [FIDO2].", "Log in with a browser."),
+    "competing": Competing("Another program holds the brokerage session.", "Close it there."),
+    "mismatch": WrongAccountType(
+        "This is a paper user name, and the profile is meant for live.", "", wanted="live", found="paper"
+    ),
+    "unknown": UnknownReply("A reply ibtui does not know (status 418).", "Say what it was: ibtui --debug."),
+}
+
+
+@pytest.mark.parametrize("page", FAILURES)
+def test_dead_ends(snap_compare: Compare, page: str) -> None:
+    """Every failure's own page, with the way out."""
+    app = make_app(fakes.FakeRuntime(fakes.NOBODY, fails={"login": FAILURES[page]}))
+    assert snap_compare(app, run_before=reach(*GOOD, words=("✕", FAILURES[page].title)))
+
+
+def test_confirm(snap_compare: Compare) -> None:
+    """After failed logins a person is asked first."""
+    runtime = fakes.FakeRuntime(fakes.NOBODY)
+    runtime.login_facts = WAIT
+    assert snap_compare(make_app(runtime), run_before=reach(*GOOD, words=("go on?",)))
+
+
+ENROLLING: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "warning": ((), ("This replaces",)),
+    "pin": (("y", *"47"), ("••",)),
+    "result": (("y", "enter", *GOOD[1:], *fakes.CODE, "enter"), ("93 logins left",)),
+    "backup": (("y", "enter", *GOOD[1:], *fakes.CODE, "enter", "s"), ("New file",)),
+}
+
+
+@pytest.mark.parametrize("page", ENROLLING)
+def test_enrolment(snap_compare: Compare, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The enrolment wizard."""
+    monkeypatch.setenv("HOME", "/home/me")
+    keys, words = ENROLLING[page]
+
+    async def act(pilot: Any) -> None:
+        await reach("e", words=("This replaces",))(pilot)
+        for key in keys:
+            await pilot.press(key)
+            await until(pilot, lambda: pilot.app.screen.page != "working")
+        await shows(pilot, *words)
+
+    assert snap_compare(make_app(fakes.FakeRuntime(fakes.NOBODY, factors=("4.2",))), run_before=act)
+
+
+def test_attempts_on_the_session_screen(snap_compare: Compare) -> None:
+    """Failed attempts, the wait, and few logins left are warned of."""
+    runtime = fakes.FakeRuntime(fakes.NOBODY)
+    runtime.login_facts = structs.replace(WAIT, logins_left=7)
+    assert snap_compare(make_app(runtime), run_before=reach(words=("2 of 4 used", "7 logins left")))
 
 
 def test_gateway_down(snap_compare: Compare) -> None:

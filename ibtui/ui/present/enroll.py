@@ -65,8 +65,8 @@ def result(username: str, facts: LoginFacts, backup: str, tested: str) -> list[L
 def backup() -> list[Line]:
     """Above the fields for file and passphrase."""
     return [
-        line("   PIN and secret go into a new file (0600), sealed with a passphrase. Without the"),
-        line("   passphrase nobody can read it, you neither."),
+        line("   PIN and secret go into a new file (0600), sealed with a passphrase. Without"),
+        line("   the passphrase nobody can read it, you neither."),
     ]
 
 

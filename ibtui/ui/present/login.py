@@ -24,6 +24,64 @@ class StepState:
     text: str = ""
 
 
+class Track:
+    """Where a wizard is among its steps; times are the caller's monotonic seconds.
+
+    `optional` steps may be passed over, others are done when a later one begins.
+    """
+
+    def __init__(self, names: Sequence[str] = STEPS, optional: Sequence[str] = ()) -> None:
+        self.names = names
+        self._optional = optional
+        self._states: dict[str, StepState] = {}
+        self._begun: dict[str, float] = {}
+
+    def clear(self) -> None:
+        """Nothing has been done yet."""
+        self._states, self._begun = {}, {}
+
+    def state(self, name: str) -> str:
+        """Of one step."""
+        return self._states.get(name, StepState()).state
+
+    def enter(self, name: str, now: float, text: str = "") -> None:
+        """`name` is the step now; those before it are done."""
+        self._begun.setdefault(name, now)
+        for earlier in self.names[: self.names.index(name)]:
+            state = self.state(earlier)
+            if state == "now" or (state == "waiting" and earlier not in self._optional):
+                self.finish(earlier, now)
+        self._states[name] = StepState("now", None, text)
+
+    def finish(self, name: str, now: float, text: str = "", state: str = "done") -> None:
+        """A step is done, or has failed."""
+        self._states[name] = StepState(state, self._took(name, now), text)
+
+    def fail(self, now: float) -> None:
+        """The step that was being done has failed."""
+        for name in self.names:
+            if self.state(name) == "now":
+                self.finish(name, now, state="failed")
+
+    def begin(self, name: str, now: float | None) -> None:
+        """The step's clock begins anew; None: it stands still, as nobody works."""
+        self._begun.pop(name, None)
+        if now is not None:
+            self._begun[name] = now
+
+    def lines(self, width: int, now: float) -> list[Line]:
+        """As `steps`, with the time the present step takes so far."""
+        shown = {
+            name: StepState("now", self._took(name, now), it.text) if it.state == "now" else it
+            for name, it in self._states.items()
+        }
+        return steps(shown, width, self.names)
+
+    def _took(self, name: str, now: float) -> float | None:
+        begun = self._begun.get(name)
+        return None if begun is None else now - begun
+
+
 def steps(states: Mapping[str, StepState], width: int, names: Sequence[str] = STEPS) -> list[Line]:
     """One line a step: mark, name, what it says, and its time at the right edge."""
     out: list[Line] = []

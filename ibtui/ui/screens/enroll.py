@@ -43,6 +43,7 @@ class EnrollScreen(Wizard):
 
     title_spans = (("Enroll IB Key", "title"),)
     step_names = present.STEPS
+    optional_steps = (present.BACKUP,)
     forms: ClassVar[dict[str, str]] = {**Wizard.forms, "pin": "#pins", "backup": "#backup"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "backup", "Keep a sealed backup", show=False, id="enroll.backup"),

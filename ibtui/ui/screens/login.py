@@ -59,9 +59,8 @@ class LoginScreen(Wizard):
 
     def _progress(self, text: str) -> None:
         self.ibtui.verbs.progress(text)
-        if not self.left and self._steps[present.GATEWAY].state == "now":
-            self._steps[present.GATEWAY] = present.StepState("now", None, text)
-            self.show_steps()
+        if not self.left and self._track.state(present.GATEWAY) == "now":
+            self.enter(present.GATEWAY, text)
 
     def show_note(self, note: Note) -> None:
         """Where the login is; when all is ready, what is loaded now is seen on the screen below."""

@@ -43,6 +43,7 @@ class Wizard(Pane):
     mode = "login"
     AUTO_FOCUS = ""  # each page says itself what has the focus
     step_names: ClassVar[Sequence[str]] = present.STEPS
+    optional_steps: ClassVar[Sequence[str]] = ()
     forms: ClassVar[dict[str, str]] = {"credentials": "#form", "code": "#code", "secret": "#secrets"}
     """The fields of a page."""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -64,8 +65,7 @@ class Wizard(Pane):
         self.page = "working"
         self.left = False
         self._answers = ScreenAnswers(self)
-        self._steps: dict[str, present.StepState] = {}
-        self._begun: dict[str, float] = {}
+        self._track = present.Track(self.step_names, self.optional_steps)
         self._failure: failures.Failure | None = None
         self._asked: Challenge | None = None
         self._asked_at = 0.0
@@ -73,6 +73,7 @@ class Wizard(Pane):
         self._offered: tuple[str, ...] = ()
         self._cursor = 0
         self._username = ""
+        self._lines: list[Line] = []
         self._number = 0
         """Which attempt this is; 0 when nobody knows."""
 
@@ -106,7 +107,7 @@ class Wizard(Pane):
     def show_credentials(self, username: str) -> None:
         """User name and password."""
         self.enter(self.name_of(Step.PASSWORD))
-        self._begun.pop(self.name_of(Step.PASSWORD), None)  # typing takes no time of the login's
+        self._track.begin(self.name_of(Step.PASSWORD), None)  # typing takes no time of the login's
         lines = self.intro()
         if self._number > 1:
             lines.append(factors.attempt(self._number, self.attempts()[1]))
@@ -163,8 +164,7 @@ class Wizard(Pane):
         self.query_one("#below", Lines).show(factors.below(asked, left, self._remark, number, limit))
 
     def _who(self) -> str:
-        name = self._username or self.ibtui.profile.username
-        return privacy.text(name, hide=self.ibtui.hidden, names=[name]) or "this user name"
+        return self._username or self.ibtui.profile.username or "this user name"
 
     def show_choice(self, offered: tuple[str, ...]) -> None:
         """One of several second factors."""
@@ -208,14 +208,11 @@ class Wizard(Pane):
         name = self.name_of(note.step)
         self.enter(name, note.text)
         if note.done:
-            self._steps[name] = present.StepState("done", self._elapsed(name), note.text)
-        self.show_steps()
+            self.finish(name, note.text)
 
     def show_failure(self, error: IbtuiError) -> None:
         """What went wrong, and the way out."""
-        for name, it in self._steps.items():
-            if it.state == "now":
-                self._steps[name] = present.StepState("failed", self._elapsed(name))
+        self._track.fail(self.ibtui.monotonic())
         used, limit = self.attempts()
         self._failure = found = failures.failure(error, self.url, used=used, limit=limit)
         hints = [("enter", found.again, "go_on")] if found.again else []
@@ -265,7 +262,7 @@ class Wizard(Pane):
             self.say("The password is missing.")
         else:
             self._username = name.value.strip()
-            self._begun[self.name_of(Step.PASSWORD)] = self.ibtui.monotonic()
+            self._track.begin(self.name_of(Step.PASSWORD), self.ibtui.monotonic())
             self._answers.give_credentials(Credentials(self._username, field.take()))
 
     def _submit_code(self) -> None:
@@ -346,39 +343,24 @@ class Wizard(Pane):
     def reset(self) -> None:
         """Nothing has been done yet."""
         self._failure, self._asked, self._remark = None, None, ""
-        self._steps, self._begun = {}, {}
+        self._track.clear()
         self._number = self.attempts()[0] + 1
         for field in self.query(SecretInput):  # the boxes of a code are one too
             field.clear()
 
     def enter(self, name: str, text: str = "") -> None:
         """`name` is the step now; those before it are done."""
-        if name not in self._begun:
-            self._begun[name] = self.ibtui.monotonic()
-        for earlier in self.step_names[: self.step_names.index(name)]:
-            it = self._steps.get(earlier)
-            if it is None or it.state == "now":
-                self._steps[earlier] = present.StepState("done", self._elapsed(earlier))
-        self._steps[name] = present.StepState("now", None, text)
+        self._track.enter(name, self.ibtui.monotonic(), text)
         self.show_steps()
 
-    def finish(self, name: str) -> None:
+    def finish(self, name: str, text: str = "") -> None:
         """A step is done."""
-        self._steps[name] = present.StepState("done", self._elapsed(name))
+        self._track.finish(name, self.ibtui.monotonic(), text)
         self.show_steps()
-
-    def _elapsed(self, name: str) -> float | None:
-        begun = self._begun.get(name)
-        return None if begun is None else self.ibtui.monotonic() - begun
 
     def show_steps(self) -> None:
         """The steps with their times as they are now."""
-        shown = {
-            name: present.StepState("now", self._elapsed(name), it.text) if it.state == "now" else it
-            for name, it in self._steps.items()
-        }
-        lines = present.steps(shown, self.app.size.width, self.step_names)
-        self.query_one("#steps", Lines).show(lines)
+        self.query_one("#steps", Lines).show(self._track.lines(self.app.size.width, self.ibtui.monotonic()))
 
     def show_page(self, page: str, lines: list[Line]) -> None:
         """Another page; the fields that belong to it are opened, the others emptied."""
@@ -388,8 +370,18 @@ class Wizard(Pane):
         if page not in self.forms:
             self.set_focus(None)
         self.query_one("#below", Lines).show([])
-        self.query_one("#page", Lines).show(lines)
+        self._lines = lines
+        self.reload()
         self.ibtui.verbs.wait_for_person(page in ASKING)
+
+    def reload(self) -> None:
+        """The page anew, with the user name masked or not."""
+        hide, names = self.ibtui.hidden, [*self.ibtui.private_names, self._username]
+        shown = [
+            tuple((privacy.text(text, hide=hide, names=names), style) for text, style in spans)
+            for spans in self._lines
+        ]
+        self.query_one("#page", Lines).show(shown)
 
     def hint(self, hints: list[tuple[str, str, str]]) -> None:
         """What works on this page."""

@@ -155,6 +155,21 @@ def test_steps() -> None:
     assert all(len(text) <= 80 for text in lines)
 
 
+def test_track_finishes_what_is_passed_by_but_for_optional_steps() -> None:
+    track = login.Track(("a", "b", "c", "d"), optional=("c",))
+    track.enter("a", 1.0)
+    assert texts(track.lines(80, 4.0))[0].endswith("3 s")
+    track.begin("a", None)
+    assert texts(track.lines(80, 9.0))[0].rstrip() == "   ▸ a"
+    track.begin("a", 9.0)
+    track.enter("d", 9.5)
+    assert [track.state(name) for name in track.names] == ["done", "done", "waiting", "now"]
+    track.fail(10.0)
+    assert track.state("d") == "failed"
+    track.clear()
+    assert track.state("a") == "waiting"
+
+
 def test_the_way_out_by_browser() -> None:
     page = "\n".join(texts(failure.browser("https://localhost:5001")))
     assert "ssh -L 5001:localhost:5001" in page
