@@ -87,13 +87,16 @@ def host_for(profile: Profile) -> Host:
     """The host that a profile's settings describe."""
     if profile.mode == "demo":
         return DemoHost(profile)
-    if profile.gateway_dir or profile.gateway_command or _may_be_ours(profile):
-        return ProcessHost(profile)
-    return ExternalHost(profile)
+    return ProcessHost(profile) if starts_one(profile) else ExternalHost(profile)
 
 
-def _may_be_ours(profile: Profile) -> bool:
-    """The profile names no gateway, but there is one that `gateway install` put here."""
+def starts_one(profile: Profile) -> bool:
+    """Whether `gateway start` starts a process for this profile.
+
+    Also where it names none, but its address is on this machine and a gateway is installed here.
+    """
+    if profile.gateway_dir or profile.gateway_command:
+        return True
     return urlsplit(profile.gateway_url).hostname in LOOPBACK and Shelf().current is not None
 
 

@@ -11,11 +11,12 @@ from typing import ParamSpec, TypeVar
 
 from ibtui import config
 from ibtui.clock import Clock
-from ibtui.config import Settings
+from ibtui.config import Profile, Settings
 from ibtui.errors import IbtuiError
 from ibtui.gateway import fetch
-from ibtui.gateway.install import Installed, Shelf
+from ibtui.gateway.install import Installed, Shelf, built_of
 from ibtui.gateway.java import find_java
+from ibtui.service.host import gateway_folder, starts_one
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -98,14 +99,34 @@ async def _to_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         raise
 
 
+def started_by(profile: Profile) -> Installed | None:
+    """The installation that `gateway start` runs for this profile; None where there is none, or a command.
+
+    `version` is known of those that were installed; of a `gateway_dir` only where and when built.
+    """
+    if profile.mode != "gateway" or profile.gateway_command or not starts_one(profile):
+        return None
+    try:
+        folder = gateway_folder(profile)
+        found = Shelf().current
+        if found is not None and found.folder == folder:
+            return found
+        return Installed("", str(folder), built_of(folder), adopted=True)
+    except IbtuiError:
+        return None  # starting it says what is wrong
+
+
+def age(found: Installed, clock: Clock) -> str:
+    """A warning about a gateway that is older than a year; empty for others."""
+    if not found.old(clock.now().date()):
+        return ""
+    return f"This gateway was built on {found.built}, more than a year ago; IBKR may have a newer."
+
+
 async def _outcome(
     settings: Settings, shelf: Shelf, before: Installed | None, found: Installed, clock: Clock
 ) -> Outcome:
-    warnings = []
-    if found.old(clock.now().date()):
-        warnings.append(
-            f"This gateway was built on {found.built}, more than a year ago; IBKR may have a newer."
-        )
+    warnings = [old] if (old := age(found, clock)) else []
     java = ""
     try:
         java = (await find_java(settings.chosen().java, config.environment())).version

@@ -6,8 +6,11 @@ import asyncio
 import io
 import json
 import os
+import threading
 import time
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import pytest
 
 from ibtui import config, paths
 from ibtui.clock import SystemClock
-from ibtui.service import download
+from ibtui.service import download, host
 from ibtui.service.commands.gateway_install import ProgressLine
 from ibtui.sim.download import make_zip
 from tests.conftest import Sim, StartSim
@@ -81,6 +84,7 @@ def test_from_nothing_to_a_gateway_that_runs(run: Run, sim: Sim) -> None:
         told = run("login", "--user", "demo123", "--password-stdin", stdin=f"{sim.user()['password']}\n")
         assert told.code == 0, told
         assert run("status", "--json").json["ready"] is True
+        assert run("gateway", "status", "--json").json["built"] == "2026-04-24"
     finally:
         assert run("gateway", "stop").code == 0
 
@@ -199,6 +203,8 @@ def test_from_a_file_and_back(run: Run, there: Sim, tmp_path: Path) -> None:
     done = run("gateway", "install", "--from", str(file))
     assert done.code == 0 and "built 2024-02-03" in done.out
     assert "more than a year ago" in done.err and first["version"] in done.out
+    shown = run("gateway", "status")
+    assert shown.code == 3 and "built 2024-02-03" in shown.out and "more than a year ago" in shown.err
     back = run("gateway", "install", "--rollback", "--json").json
     assert back["version"] == first["version"] and back["previous"].startswith("2024-02-03")
     assert run("gateway", "install", "--rollback", "--from", str(file)).code == 2
@@ -239,6 +245,18 @@ def test_a_profile_that_wants_the_installed_one(run: Run, sim: Sim) -> None:
     assert done.code == 2 and "No gateway is installed" in done.err
 
 
+def test_a_gateway_elsewhere_stays_elsewhere(run: Run, live_sim: Sim) -> None:
+    write_settings(live_sim)
+    assert run("gateway", "install").code == 0
+    write_settings(live_sim, gateway_url="https://192.0.2.1:5000", fingerprint="ab" * 32)
+    assert host.host_for(config.load().chosen()).start_fix == "start it where it runs"
+    # One on this machine that somebody else runs is used as before, and not stopped.
+    write_settings(live_sim, gateway_url=live_sim.url, ca_file=live_sim.cert)
+    assert run("status", "--json").json["ready"] is True
+    assert "started elsewhere" in run("gateway", "start").out
+    assert "Stop it where it was started" in run("gateway", "stop").err
+
+
 def test_no_java_is_said_but_hinders_nothing(run: Run, there: Sim, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.devnull)
     monkeypatch.delenv("JAVA_HOME", raising=False)
@@ -262,3 +280,48 @@ def test_a_server_that_is_silent(run: Run, there: Sim, monkeypatch: pytest.Monke
     monkeypatch.setattr(download, "READ_S", 0.5)
     fault(there, "hang", 1)
     assert run("gateway", "install").code == 0
+
+
+# A server of IBKR's kind may send us elsewhere -------------------------------------------------
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """`/to/ADDRESS` leads there; `/loop` to itself; all else is the zip, whole, whatever is asked."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith(("/to/", "/loop")):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to/"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        body = make_zip()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Silent."""
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+def test_led_elsewhere(run: Run, there: Sim, elsewhere: str) -> None:
+    write_settings(there, f"{elsewhere}/to/{elsewhere}/gw.zip")
+    assert run("gateway", "install").code == 0
+    write_settings(there, f"{elsewhere}/to/http://example.com/gw.zip")
+    done = run("gateway", "install")
+    assert done.code == 2 and "http://example.com/gw.zip' is no https:// address" in done.err
+    write_settings(there, f"{elsewhere}/loop")
+    assert "leads from one address to the next" in run("gateway", "install").err

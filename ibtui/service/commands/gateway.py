@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ibtui.service import actions, output
 from ibtui.service.commands.context import Context, run
+from ibtui.service.installing import age, started_by
 from ibtui.service.local import LocalRuntime, runtime_for
 
 
@@ -47,7 +48,7 @@ def restart(context: Context) -> int:
 
 
 def status(context: Context) -> int:
-    """Is it up, whose is it, since when."""
+    """Is it up, whose is it, since when; which installation a start would run."""
 
     async def work() -> LocalRuntime:
         async with runtime_for(context.settings) as runtime:
@@ -59,12 +60,20 @@ def status(context: Context) -> int:
 
 def _tell(context: Context, runtime: LocalRuntime) -> int:
     lamp = runtime.status.gateway
+    found = started_by(context.profile)
     if context.as_json:
-        output.dump(output.lamp_json(lamp))
+        more = {"version": found.version or None, "built": found.built} if found else {}
+        output.dump({**output.lamp_json(lamp), **more})
     else:
         output.lamp_text("gateway", lamp)
+        if found is not None:
+            output.out(
+                f"installed  {found.version or output.safe(found.path)}  built {found.built or 'unknown'}"
+            )
         if lamp.fix and lamp.state != "on":
             output.out(f"→ {output.safe(lamp.fix)}")
+    if found is not None and (old := age(found, runtime.clock)):
+        output.say(f"Note: {old}")
     return 0 if lamp.state == "on" else 3
 
 
