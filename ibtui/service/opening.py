@@ -16,8 +16,10 @@ from ibtui.core.endpoints.common import integer, mapping
 from ibtui.core.models import Accounts, AuthStatus
 from ibtui.errors import Competing, IbtuiError, NotLoggedIn, Unreachable, WrongAccountType
 
-SETTLE = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
-"""Waits before each look for `authenticated` after a login (login.md §3 'After the login')."""
+SETTLE = (0.0, 1.0, 2.2, 0.4, 0.6, 1.8, 4.0, 5.0, 6.0, 7.0)
+"""Waits before each look for `authenticated` after a login, 28 s in all (login.md §3 'After the login').
+
+The gateway opens the session 3.1 s after the login (§9.4), so the looks are dense there."""
 _VALIDATE_S = 2.0
 _LIVE, _PAPER = 1, 2
 """`LOGIN_TYPE` (web-api.md §2.4)."""

@@ -110,6 +110,14 @@ class World:
         assert last["accepted"] is True
         return str(last["user"]), str(last["where"])
 
+    def idle(self) -> float:
+        """Seconds between the gateway's brokerage session and our noticing it, at the last login."""
+        rows = self.sim.journal()
+        last = max(at for at, row in enumerate(rows) if row["path"] == "/sso/Dispatcher")
+        opened = [row["t"] for row in rows[last:] if row["path"].endswith("/ssodh/response")]
+        noticed = [row["t"] for row in rows[last:] if row["path"] == "/v1/api/tickle"]
+        return float(min(noticed) - max(opened))
+
     def kept(self, user: dict[str, Any]) -> dict[str, Any]:
         """The auth data of a user."""
         path = paths.data_dir() / "auth" / f"{user['username']}.json"
@@ -168,6 +176,7 @@ def test_by_itself(world: World) -> None:
     world.settings(f'totp_secret.file = "{secret}"')
     world.piped(by_totp)
     assert world.answered() == (by_totp["username"], "login")
+    assert world.idle() < 1.0  # 0.5 s on a quiet machine
 
     user = world.sim.user("4.2")
     world.settings(*world.twilio)
