@@ -95,8 +95,7 @@ class ProgressLine:
             return
         self._painted, self._told = now, step
         text = self._text(percent, done, total, now)
-        self._stream.write(f"\r{text:<{_WIDTH}}" if self._live else f"{text}\n")
-        self._stream.flush()
+        self._write(f"\r{text:<{_WIDTH}}" if self._live else f"{text}\n")
         self._open = self._live
 
     def _text(self, percent: int | None, done: int, total: int | None, now: float) -> str:
@@ -110,6 +109,12 @@ class ProgressLine:
     def end(self) -> None:
         """The line is done; what comes next begins on a new one."""
         if self._open:
-            self._stream.write("\n")
-            self._stream.flush()
+            self._write("\n")
             self._open = False
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            return  # nobody looks any more; the download does not mind
