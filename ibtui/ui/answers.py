@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from ibtui.auth.effects import Answer, Cancel, Challenge, Credentials, Note
+from ibtui.auth.effects import Answer, Cancel, Challenge, Credentials, Note, Step
 from ibtui.secret import Secret
 
 T = TypeVar("T")
@@ -97,6 +97,11 @@ class ScreenAnswers:
     async def secret(self, prompt: str) -> Secret:
         """Show the page for a secret; empty where the person has none."""
         return await self._secret.put(lambda: self._pages.show_secret(prompt))
+
+    def looking(self, number: int, of: int) -> None:
+        """Twilio is asked for the message for the `number`th time."""
+        text = f"Twilio is set up: looking for the message too (try {number} of {of})."
+        self._pages.show_note(Note(Step.FACTOR, text))
 
     def note(self, note: Note) -> None:
         """Pass it on."""

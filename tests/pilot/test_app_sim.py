@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from ibtui.auth import ocra
 from ibtui.auth.vault import Vault
 from ibtui.config import Addresses, Profile, Settings, Ui
+from ibtui.profile import Source
 from ibtui.secret import Secret
 from ibtui.service.local import LocalRuntime
 from ibtui.service.runtime import Runtime
@@ -32,7 +33,8 @@ async def app_at(sim: Sim, user: dict[str, Any], **more: Any) -> AsyncIterator[P
     profile = Profile(
         name="default", gateway_url=sim.url, ca_file=sim.cert or "", username=user["username"], **more
     )
-    where = Addresses(login_host=sim.url, login_ca_file=sim.cert or "")
+    ca = sim.cert or ""
+    where = Addresses(login_host=sim.url, login_ca_file=ca, twilio=sim.url, twilio_ca_file=ca)
     settings = Settings(profiles={"default": profile}, addresses=where, ui=Ui(refresh_hz=60))
 
     async def make() -> Runtime:
@@ -213,3 +215,46 @@ async def test_two_wrong_passwords_then_the_right_one(sim: Sim) -> None:
         await pilot.press("y")
         await ready(pilot)
         assert attempts(user) == 0
+
+
+async def test_twilio_reads_the_message_while_the_person_could_type(sim: Sim, tmp_path: Path) -> None:
+    user, twilio = sim.user("4.2"), sim.ready["twilio"]
+    token = tmp_path / "token"
+    token.write_text(twilio["token"])
+    token.chmod(0o600)
+    sim.control("faults", {"path": "/2010-04-01/", "kind": "delay", "seconds": 1.5, "count": 1})
+    more = {"twilio_sid": twilio["sid"], "twilio_token": Source(file=str(token))}
+    async with app_at(sim, user, **more) as pilot:
+        await log_in(pilot, user)
+        await shows(pilot, "Code   [ _", "◐ Twilio is set up: looking for the message too (try 1 of 6).")
+        await ready(pilot)
+        assert attempts(user) == 0
+
+
+async def test_a_sealed_key_asks_for_its_passphrase(sim: Sim) -> None:
+    user = sim.user("5.2a")
+    vault = Vault(user["username"])
+    vault.import_secret(Secret(user["ocra"]), Secret(user["pin"]), user["counter"])
+    vault.seal(Secret("sesame"))
+    async with app_at(sim, user) as pilot:
+        await log_in(pilot, user)
+        await shows(pilot, "Passphrase of IB Key's data", "enter go on")
+        await pilot.press(*"sesame")
+        await shows(pilot, "••••••")
+        assert "sesame" not in pilot.app.export_screenshot()
+        await pilot.press("enter")
+        await ready(pilot)
+
+
+async def test_another_program_has_the_session(sim: Sim) -> None:
+    user = sim.user()
+    async with app_at(sim, user) as pilot:
+        await log_in(pilot, user)
+        await ready(pilot)
+        sim.control("session", {"action": "compete", "user": user["username"]})
+        await pilot.press("r")
+        await until(
+            pilot, lambda: "▲ Brokerage" in text(pilot.app) or "○ Brokerage" in text(pilot.app), WAIT_S
+        )
+        await pilot.press("t")
+        await ready(pilot)

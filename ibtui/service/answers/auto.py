@@ -251,7 +251,8 @@ class AutoAnswers:
     async def _race(self, challenge: Challenge, reader: TwilioReader) -> Answer:
         stop, tasks = asyncio.Event(), Tasks()
         typed = tasks.start(self._person.ask(challenge), "typed code")
-        read = tasks.start(reader.code(self._since, stop), "code out of a text message")
+        looking = getattr(self._person, "looking", None)  # a screen shows which look it is
+        read = tasks.start(reader.code(self._since, stop, looking), "code out of a text message")
         trouble: IbtuiError | None = None
         nobody: PersonNeeded | None = None
         pending: set[asyncio.Task[Answer] | asyncio.Task[Secret | None]] = {typed, read}

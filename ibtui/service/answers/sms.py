@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -68,11 +68,17 @@ class TwilioReader:
         self._ca_file, self._timeout, self._proxy = ca_file, timeout, proxy
         self._clock = clock or SystemClock()
 
-    async def code(self, since: datetime, stop: asyncio.Event | None = None) -> Secret | None:
+    async def code(
+        self,
+        since: datetime,
+        stop: asyncio.Event | None = None,
+        looking: Callable[[int, int], None] | None = None,
+    ) -> Secret | None:
         """The six digits of the newest message sent since `since` (aware; whole seconds, inclusive).
 
         Looks six times, for 15 s in all. A message that does not look like IBKR's is taken only
-        at the last look, because a wrong code costs an attempt.
+        at the last look, because a wrong code costs an attempt. `looking` hears which look it is,
+        of how many.
 
         Returns:
             None when there was none, or when `stop` was set meanwhile.
@@ -86,9 +92,11 @@ class TwilioReader:
         trouble: Unreachable | None = None
         async with self._http() as http:
             client = _client(self._sid, self._token, self._origin, http)
-            for wait in WAITS_S:
+            for number, wait in enumerate(WAITS_S, 1):
                 if await self._stopped(stop, wait):
                     return None
+                if looking is not None:
+                    looking(number, len(WAITS_S))
                 try:
                     bodies = await self._unless(stop, self._bodies(client, start))
                 except Unreachable as error:
