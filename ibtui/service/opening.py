@@ -5,10 +5,9 @@ login.md §3 'After the login', web-api.md §2.1.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
-from ibtui.clock import Clock
+from ibtui.clock import Clock, Tasks
 from ibtui.config import Profile
 from ibtui.core.client import IbkrClient
 from ibtui.core.endpoints import session
@@ -16,11 +15,9 @@ from ibtui.core.endpoints.common import integer, mapping
 from ibtui.core.models import Accounts, AuthStatus
 from ibtui.errors import Competing, IbtuiError, NotLoggedIn, Unreachable, WrongAccountType
 
-SETTLE = (0.0, 1.0, 2.2, 0.4, 0.6, 1.8, 4.0, 5.0, 6.0, 7.0)
-"""Waits before each look for `authenticated` after a login, 28 s in all (login.md §3 'After the login').
-
-The gateway opens the session 3.1 s after the login (§9.4), so the looks are dense there."""
-_VALIDATE_S = 2.0
+LOOKS = (0.4, 1.5, 2.2, 3.15, 3.45, 3.9, 4.5, 5.5, 7.0, 10.0, 15.0, 21.0, 28.0)
+"""Seconds after the login at which to look for the session. Not the even steps of login.md §3: the
+gateway is ready after its own 3.1 s (§9.4), and then the next look should be near."""
 _LIVE, _PAPER = 1, 2
 """`LOGIN_TYPE` (web-api.md §2.4)."""
 
@@ -38,8 +35,8 @@ class Opening:
     paper: bool | None = None
 
     async def run(self) -> AuthStatus:
-        """Validate, wait for the session (the gateway opens it by itself within seconds, login.md
-        §9.4; else we do), tickle, ask for the accounts.
+        """Wait for the session (the gateway opens it by itself, login.md §9.4; else we do), tickle,
+        ask for the accounts; beside it, validate.
 
         Raises:
             WrongAccountType: paper in a live profile or the reverse; it was logged out again.
@@ -47,26 +44,35 @@ class Opening:
             NotLoggedIn, NoBridge, Rejected, Unreachable: as `IbkrClient.init`.
         """
         await self._check(self.paper)
-        login_type = await self._validate()
-        await self._check({_PAPER: True, _LIVE: False}.get(login_type or 0))
-        status = await self._settled()
-        if status is None:
-            status = await self.client.init(compete=self.profile.competing == "take")
+        tasks = Tasks()
+        # Beside the looks, for it must not hold them up: once a minute is allowed.
+        validating = tasks.start(self._login_type(), "validate")
+        try:
+            status = await self._settled()
+            if status is None:
+                status = await self._opened()
+            else:
+                await self.client.tickle()
             accounts = await self.client.accounts()
-        else:
-            await self.client.tickle()
-            accounts = await self.client.accounts()
-        await self._check(_paper(accounts))
+            kind = validating.result() if validating.done() else None
+        finally:
+            await tasks.close()
+        await self._check({_PAPER: True, _LIVE: False}.get(kind or 0, _paper(accounts)))
         return status
 
-    async def _validate(self) -> int | None:
-        """The SSO session's kind; None when nobody says so now (once a minute is allowed)."""
+    async def _login_type(self) -> int | None:
+        """The SSO session's kind; None when nobody says so."""
         try:
-            async with asyncio.timeout(_VALIDATE_S):
-                body = await self.client.call(session.validate())
-        except (TimeoutError, IbtuiError):
+            body = await self.client.call(session.validate())
+        except IbtuiError:
             return None
         return integer(mapping(body).get("LOGIN_TYPE"))
+
+    async def _opened(self) -> AuthStatus:
+        try:
+            return await self.client.init(compete=self.profile.competing == "take")
+        except Competing:
+            raise held_elsewhere(self.profile) from None
 
     async def _settled(self) -> AuthStatus | None:
         """The session as it came up by itself; None when it has to be opened.
@@ -74,8 +80,9 @@ class Opening:
         Raises:
             Competing: as the profile's policy wants it.
         """
-        for pause in SETTLE:
-            await self.clock.sleep(pause)
+        begun = self.clock.monotonic()
+        for at in LOOKS:
+            await self.clock.sleep(max(0.0, begun + at - self.clock.monotonic()))
             try:
                 found = await self.client.status()
             except (NotLoggedIn, Unreachable):
