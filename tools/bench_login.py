@@ -121,7 +121,8 @@ def login_section(home: Path, rounds: int) -> Section:
     return Section(
         "Login",
         "ibtui login as a process of its own, from exec to ready, against the simulator over TLS; no second\n"
-        "factor, no delay of the gateway's own. Requests of login.md's sequence: 5 (GET /, where it leads,\n"
+        "factor, no delay of the gateway's own, but the second between two looks whether it has opened the\n"
+        "brokerage session. Requests of login.md's sequence: 5 (GET /, where it leads,\n"
         "three POSTs); the others look whether there is a session, and open and check the brokerage session.",
         [
             Figure("ibtui login, wall", "ms", wall),

@@ -283,3 +283,49 @@ def test_not_by_itself_without_twilio_or_the_wish(run: Run, sim: Sim) -> None:
     write(sim, use_ibkey=False)
     assert login(run, user).code == 0, "by text message alone"
     assert seen(sim, "COMPLETE_SETUP") == []
+
+
+def test_the_node_services_variables_and_data(
+    run: Run, sim: Sim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = sim.user("4.2")
+    write(sim, twilio=False)
+    store = tmp_path / "store"
+    store.mkdir(mode=0o700)
+    data = store / "data.json"
+    data.write_text(json.dumps({"pin": "881796", "ocra": None, "counter": 2, "attempts": 0, "mine": [1]}))
+    data.chmod(0o600)
+    monkeypatch.setenv("IB_GATEWAY_DATA_STORE_PATH", str(store))
+    monkeypatch.setenv("IB_AUTH_USE_IBKEY", "false")
+    monkeypatch.setenv("IB_AUTH_TWILIO_ACCOUNT_SID", sim.ready["twilio"]["sid"])
+    monkeypatch.setenv("IB_AUTH_TWILIO_AUTH_TOKEN", sim.ready["twilio"]["token"])
+    assert login(run, user).code == 0
+    assert json.loads(data.read_text())["ocra"] is None, "false means false"
+    monkeypatch.setenv("IB_AUTH_USE_IBKEY", "true")
+    done = login(run, user)
+    assert done.code == 0, done.err
+    found = json.loads(data.read_text())
+    assert len(found["ocra"]) == 40 and (found["counter"], found["mine"]) == (3, [1])
+    status = run("ibkey", "status", "--user", user["username"], "--json").json
+    assert status["file"] == str(data) and status["logins_left"] == 92
+    assert not (paths.data_dir() / "auth").exists()
+    assert sim.ready["twilio"]["token"] not in done.out + done.err
+
+
+def test_secrets_lie_in_the_vault_alone(run: Run, sim: Sim, own_folders: Path) -> None:
+    user = sim.user("4.2")
+    write(sim)
+    done = enroll(run, user, "--make-pin", "--debug")
+    assert done.code == 0, done.err
+    data = kept(user["username"])
+    codes = [row["body"][-6:] for row in sim.control("sms")]
+    secrets = [user["password"], data["pin"], data["ocra"], sim.ready["twilio"]["token"], *codes]
+    found = {
+        (path.name, number)
+        for path in own_folders.rglob("*")
+        if path.is_file()
+        for number, secret in enumerate(secrets)
+        if secret in path.read_text(errors="replace")
+    }
+    assert found == {(f"{user['username']}.json", 1), (f"{user['username']}.json", 2), ("token", 3)}
+    assert not any(secret in done.out + done.err for secret in secrets)
