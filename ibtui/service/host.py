@@ -129,7 +129,8 @@ class ExternalHost:
     async def start(self, progress: Progress) -> Lamp:
         lamp = await self.look()
         if lamp.state != "on":
-            raise GatewayDown(f"{lamp.reason or 'The gateway does not answer'}.", self.start_fix)
+            why = lamp.reason or "the gateway does not answer"
+            raise GatewayDown(f"{why[0].upper()}{why[1:]}.", self.start_fix)
         return lamp
 
     async def stop(self) -> None:
