@@ -19,8 +19,9 @@ def test_killed_at_a_dozen_steps(name: str, points: int, start_sim: StartSim, tm
     steps = Victim(sim, kind, tmp_path / "count").steps()
     victim = Victim(start_sim(), kind, tmp_path / "victim")
     # The first third is settings and a look at the lamps.
-    for at, when in spread(steps - steps // 3, points, seed=7):
-        assert victim.drill(at + steps // 3, when) in (True, False)
+    chosen = spread(steps - steps // 3, points, seed=7)
+    died = sum(victim.drill(at + steps // 3, when) for at, when in chosen)
+    assert died >= points - 1, "the last step may be a shorter run's"
 
 
 @pytest.mark.parametrize(("name", "limit"), [("ibkey", 0), ("enroll", 200)])
