@@ -241,3 +241,20 @@ async def test_yielding_leaves_the_session_there() -> None:
         await pilot.press("y")
         await says(pilot, "left to the other program")
         assert "open_brokerage" not in runtime.calls
+
+
+async def test_a_login_that_ends_under_the_help_page() -> None:
+    runtime = fakes.FakeRuntime(fakes.NOBODY)
+    async with running(runtime) as pilot:
+        await pilot.press("l")
+        await shows(pilot, "Password")
+        hold = runtime.hold("login")
+        await pilot.press(*GOOD, "enter")
+        await shows(pilot, "Talking to IBKR")
+        await pilot.press("question_mark")
+        await shows(pilot, "Send the code again")
+        hold.set()
+        await until(pilot, lambda: "go_live" in runtime.calls)
+        await pilot.press("escape")
+        await shows(pilot, "● Brokerage", "1 2 3 4")
+        assert not isinstance(pilot.app.screen, LoginScreen)

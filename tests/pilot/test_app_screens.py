@@ -10,7 +10,7 @@ import pytest
 from textual.events import Key
 from textual.widgets import Input
 
-from ibtui.core.models import Execution, LedgerRow, Pnl, Position, Quote
+from ibtui.core.models import Account, Execution, LedgerRow, Pnl, Position, Quote
 from ibtui.ui.widgets.live_table import LiveTable
 from tests import fakes
 from tests.pilot.driving import make_app, running, says, shows, text, until
@@ -128,6 +128,21 @@ async def test_detail_and_copy() -> None:
         assert "Daily P&L\t▲+182.50" in pilot.app.clipboard
         await pilot.press("escape", "j", "y")
         await says(pilot, "Copied AAPL 21JAN27 150 C")
+
+
+async def test_the_first_of_many_positions_are_not_taken_for_all() -> None:
+    runtime = fakes.FakeRuntime()
+    async with running(runtime) as pilot:
+        runtime.hub.publish(runtime.store.clear())
+        runtime.hub.publish(runtime.store.replace_accounts([Account(id=fakes.ACCOUNT)]))
+        await pilot.press("2")
+        await shows(pilot, "Loading positions")
+        first = fakes.POSITIONS[:2]
+        runtime.hub.publish(runtime.store.replace_positions(fakes.ACCOUNT, first, complete=False))
+        await shows(pilot, "AAPL", "the first 2; reading the others")
+        runtime.hub.publish(runtime.store.replace_positions(fakes.ACCOUNT, fakes.POSITIONS))
+        await shows(pilot, "TSLA")
+        await until(pilot, lambda: "reading the others" not in text(pilot.app))
 
 
 async def test_group_by_currency() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 
 from ibtui.auth import ocra
@@ -258,3 +260,30 @@ async def test_another_program_has_the_session(sim: Sim) -> None:
         )
         await pilot.press("t")
         await ready(pilot)
+
+
+async def test_no_secret_in_logs_pictures_or_the_time_line(
+    sim: Sim, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = sim.user("4.2")
+    pictures: list[str] = []
+    logging.getLogger("ibtui").propagate = True
+    with caplog.at_level(logging.DEBUG):
+        async with app_at(sim, user) as pilot:
+            await pilot.press("l")
+            await shows(pilot, "Password")
+            await pilot.press(*user["password"])
+            pictures.append(pilot.app.export_screenshot())
+            await pilot.press("enter")
+            await shows(pilot, "IBKR sent a text message")
+            code = message(sim)
+            await pilot.press(*code)
+            await shows(pilot, "[ • • • • • • ]")
+            pictures.append(pilot.app.export_screenshot())
+            await pilot.press("enter")
+            await ready(pilot)
+            runtime = pilot.app.runtime  # type: ignore[attr-defined]
+            pictures += [pilot.app.export_screenshot(), repr(list(runtime.events)), repr(runtime.log_lines)]
+    everything = "\n".join(pictures) + caplog.text
+    assert user["password"] not in everything
+    assert code not in everything

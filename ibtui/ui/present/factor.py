@@ -25,6 +25,11 @@ def name(code: str) -> str:
     return clean(f"{label[:1].upper()}{label[1:]}")
 
 
+def names_only(text: str) -> bool:
+    """Whether a login's note only lists factors (`text message (SMS) [4.2], …`), as the page itself does."""
+    return all(part.endswith("]") for part in text.split(", "))
+
+
 def boxes(challenge: Challenge) -> int:
     """Digits its answer has."""
     return factor(challenge.code).digits or 6

@@ -16,13 +16,14 @@ from ibtui.ui.present.numbers import (
     amount,
     arrow,
     duration,
+    fixed,
     percent,
     price,
     quantity,
     signed,
     tone,
 )
-from ibtui.ui.present.spans import Line, Span, clean, line
+from ibtui.ui.present.spans import Line, Span, clean, line, width
 from ibtui.ui.widgets.rows import Cell, Column, Row
 
 if TYPE_CHECKING:
@@ -168,10 +169,13 @@ def totals(
     summary: Mapping[str, SummaryRow],
     ledger: Mapping[str, LedgerRow],
     age: float | None,
+    *,
+    room: int = 0,
 ) -> Line:
     """The pinned line: net liquidation, cash, daily, unrealized in base currency, and their age in seconds.
 
-    The broker's own totals are shown: rows of several currencies are never added up here.
+    The broker's own totals are shown: rows of several currencies are never added up here. Where `room`
+    cells are too few for millions, cents are left out.
     """
     net, cash = ctx.net_liquidation, _total_cash(summary, ledger)
     if net is None and pnl is not None:
@@ -181,15 +185,23 @@ def totals(
     if unrealized is None and "BASE" in ledger:
         unrealized = number(ledger["BASE"].unrealized_pnl)
     hide = ctx.hide
-    spans: list[Span | str] = [
-        (" Net liq ", "muted"), (amount(net, hide=hide), "strong"), f" {ctx.base}",
-        ("  Cash ", "muted"), amount(cash, hide=hide),
-        ("  Daily ", "muted"), (signed(daily, hide=hide), "" if hide else tone(daily)),
-        ("  Unrl ", "muted"), (signed(unrealized, hide=hide), "" if hide else tone(unrealized)),
-    ]  # fmt: skip
-    if age is not None:
-        spans.append((f"   {duration(age)}", "warn" if age > 30 else "muted"))
-    return line(*spans)
+
+    def made(decimals: int) -> Line:
+        gains = [
+            (fixed(value, decimals, sign=True, hide=hide), "" if hide else tone(value))
+            for value in (daily, unrealized)
+        ]
+        spans: list[Span | str] = [
+            (" Net liq ", "muted"), (fixed(net, decimals, hide=hide), "strong"), f" {ctx.base}",
+            ("  Cash ", "muted"), fixed(cash, decimals, hide=hide),
+            ("  Daily ", "muted"), gains[0], ("  Unrl ", "muted"), gains[1],
+        ]  # fmt: skip
+        if age is not None:
+            spans.append((f"   {duration(age)}", "warn" if age > 30 else "muted"))
+        return line(*spans)
+
+    full = made(2)
+    return full if not room or width(full) <= room else made(0)
 
 
 def _total_cash(summary: Mapping[str, SummaryRow], ledger: Mapping[str, LedgerRow]) -> Decimal | None:

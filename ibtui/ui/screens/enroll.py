@@ -218,9 +218,8 @@ class EnrollScreen(Wizard):
         self._stop()
         self.reset()
         self._answers.who, self._pin = None, Secret("")
-        self.left = True
         self.ibtui.verbs.wait_for_person(False)
-        self.dismiss()
+        self.go_away()
 
     # The work --------------------------------------------------------------------------
 

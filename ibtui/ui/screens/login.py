@@ -136,8 +136,7 @@ class LoginScreen(Wizard):
         if self.left:
             return
         self.reset()
-        self.left = True
         self.ibtui.verbs.wait_for_person(False)
-        self.dismiss()
+        self.go_away()
         if text:
             self.ibtui.notify(text, markup=False)

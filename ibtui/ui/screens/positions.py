@@ -12,6 +12,7 @@ from textual.widget import Widget
 from ibtui.core.models import Position
 from ibtui.ui.messages import PnlChanged, PositionsChanged, SummaryChanged
 from ibtui.ui.present import positions as present
+from ibtui.ui.present.spans import Line, width
 from ibtui.ui.screens.rows import TablePane, bindings
 from ibtui.ui.widgets.lines import Lines
 from ibtui.ui.widgets.live_table import LiveTable
@@ -55,9 +56,21 @@ class PositionsScreen(TablePane):
         self._by_conid = {}
         for position in mine:
             self._by_conid.setdefault(str(position.conid), set()).add(position.key)
-        self.table.empty_text = _NONE if app.is_loaded("position") else _LOADING
+        self.table.empty_text = _NONE if self._complete() else _LOADING
         self.table.replace([self._row(position) for position in mine])
         self._show_totals()
+
+    def _complete(self) -> bool:
+        """Whether all positions of the account have been read; many take a while."""
+        app = self.ibtui
+        return app.is_loaded(f"position:{app.account}" if app.account else "position")
+
+    def rule(self) -> Line:
+        """While positions are still being read it says that these are not all."""
+        if self._complete() or not self.table.total:
+            return super().rule()
+        head: Line = (("── ", "muted"), (f"the first {self.table.total:,}; reading the others ", "accent"))
+        return (*head, ("─" * max(0, self.size.width - width(head)), "muted"))
 
     def _row(self, position: Position) -> Row:
         store = self.ibtui.store
@@ -113,6 +126,7 @@ class PositionsScreen(TablePane):
             store.summary.get(account, {}),
             store.ledger.get(account, {}),
             app.age("position", "pnl"),
+            room=self.size.width,
         )
         self.query_one("#foot", Lines).show([self.rule(), totals])
 

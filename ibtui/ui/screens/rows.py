@@ -71,7 +71,7 @@ class TablePane(Pane):
             return (("─" * room, "muted"),)
         head: Line = (
             ("── ", "muted"),
-            (f"{table.row_count} of {table.total} shown", "accent"),
+            (f"{table.row_count:,} of {table.total:,} shown", "accent"),
             (f" · filter {table.filter_text} · esc shows all ", "muted"),
         )
         return (*head, ("─" * max(0, room - width(head)), "muted"))

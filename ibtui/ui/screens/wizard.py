@@ -64,6 +64,7 @@ class Wizard(Pane):
         super().__init__()
         self.page = "working"
         self.left = False
+        self._gone = False
         self._answers = ScreenAnswers(self)
         self._track = present.Track(self.step_names, self.optional_steps)
         self._failure: failures.Failure | None = None
@@ -197,7 +198,7 @@ class Wizard(Pane):
         """Where the login is."""
         if self.left:
             return
-        if note.step is Step.FACTOR and note.text and not _names_only(note.text):
+        if note.step is Step.FACTOR and note.text and not factors.names_only(note.text):
             self._remark = note.text
         if self.page == "code" and note.step is Step.FACTOR and not note.done:
             self._show_waiting()
@@ -319,6 +320,18 @@ class Wizard(Pane):
 
     # Showing -----------------------------------------------------------------------------
 
+    def on_screen_resume(self) -> None:
+        """It may have ended while a help page lay over it."""
+        if self.left:
+            self.call_later(self.go_away)
+
+    def go_away(self) -> None:
+        """Close, now or as soon as nothing lies over it: Textual would take away what does."""
+        self.left = True
+        if self.app.screen is self and not self._gone:
+            self._gone = True
+            self.dismiss()
+
     def tick(self) -> None:
         """Elapsed times and countdowns."""
         super().tick()
@@ -386,8 +399,3 @@ class Wizard(Pane):
     def hint(self, hints: list[tuple[str, str, str]]) -> None:
         """What works on this page."""
         self.query_one(Hints).set_hints(hints)
-
-
-def _names_only(text: str) -> bool:
-    """`text message (SMS) [4.2], …`: a list of factors, which the page itself says better."""
-    return all(part.endswith("]") for part in text.split(", "))
