@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from ibtui.auth.effects import Answers, Note, Step
 from ibtui.clock import Clock
 from ibtui.config import Profile, Settings
-from ibtui.core.models import AuthStatus, Lamp, LoginFacts
+from ibtui.core.models import Account, AuthStatus, Lamp, LoginFacts
 from ibtui.errors import Competing, IbtuiError, PersonNeeded, WrongAccountType
 from ibtui.secret import Secret
 from ibtui.service.board import Board
@@ -50,6 +51,15 @@ class Entry:
         settings = self.settings
         profile = replace(settings.chosen(), **changes)  # type: ignore[arg-type]
         self.settings = replace(settings, profiles={**settings.profiles, profile.name: profile})
+
+    def look_at(self, accounts: Iterable[Account]) -> None:
+        """Tell the time line where a session that was opened elsewhere is not what the profile means."""
+        found = {"paper" if account.paper else "live" for account in accounts}
+        wanted = self.profile.account_type
+        if found and wanted not in found and self.profile.mode != "demo":
+            self._board.event(
+                "login", f"these are {found.pop()} accounts, and the profile is meant for {wanted}", "warn"
+            )
 
     async def login(self, answers: Answers, client: IbkrClient, factor: str = "") -> AuthStatus:
         """As `Runtime.login`; returns once the brokerage session is ready."""

@@ -254,6 +254,7 @@ class LocalRuntime:
     async def go_live(self) -> None:
         self._wanted = True
         await self._live.begin(await self._connect())
+        self._entry.look_at(self._store.accounts)
         self._watch()
 
     async def settled(self, kind: str, timeout: float = 10.0) -> None:

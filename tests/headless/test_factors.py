@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -17,8 +18,10 @@ import pytest
 from ibtui import config, paths
 from ibtui.auth import ocra
 from ibtui.auth.vault import Vault
+from ibtui.config import Profile, Settings
 from ibtui.secret import Secret
-from tests.conftest import Sim
+from ibtui.service.local import LocalRuntime
+from tests.conftest import Sim, StartSim
 from tests.headless.conftest import Done, Run, Spawn
 
 CODE_PROMPT = r"Code \(r send again"
@@ -531,6 +534,42 @@ def test_a_factor_that_cannot_be_answered(run: Run, sim: Sim, user: str) -> None
     done = piped(run, found)
     assert done.code == 6
     assert all(f"[{code}]" in done.err for code in found["factors"]) and "browser" in done.err
+
+
+def test_secrets_of_the_environment_stay_there(run: Run, sim: Sim, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile(sim, sim.user())
+    monkeypatch.setenv("IB_AUTH_TWILIO_ACCOUNT_SID", "AC0815")
+    monkeypatch.setenv("IB_AUTH_TWILIO_AUTH_TOKEN", "Planted-4711")
+    monkeypatch.setenv("IBTUI_PROFILES_DEFAULT_PASSWORD", "Planted-4712")
+    for words in (
+        ("config", "show"),
+        ("config", "show", "--json"),
+        ("config", "check"),
+        ("login", "--debug"),
+    ):
+        done = run(*words)
+        assert "Planted" not in done.out + done.err
+    shown = {row["key"]: row for row in run("config", "show", "--json").json}
+    token = shown["profiles.default.twilio_token"]
+    assert token["value"] == "env IB_AUTH_TWILIO_AUTH_TOKEN"
+    assert token["origin"] == "environment IB_AUTH_TWILIO_AUTH_TOKEN"
+    assert shown["profiles.default.password"]["value"] == "env IBTUI_PROFILES_DEFAULT_PASSWORD"
+
+
+def test_a_live_session_opened_elsewhere_is_told_on_the_time_line(start_sim: StartSim) -> None:
+    sim = start_sim("--logged-in", "live1234")
+
+    async def look() -> list[str]:
+        where = Profile(name="p", gateway_url=sim.url, ca_file=sim.cert or "")
+        runtime = LocalRuntime(Settings(profile="p", profiles={"p": where}))
+        try:
+            await runtime.refresh()
+            await runtime.go_live()
+            return [event.text for event in runtime.events if event.level == "warn"]
+        finally:
+            await runtime.close()
+
+    assert any("live accounts, and the profile is meant for paper" in text for text in asyncio.run(look()))
 
 
 def test_nothing_secret_is_left_anywhere(run: Run, sim: Sim, own_folders: Path) -> None:

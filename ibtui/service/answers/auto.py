@@ -84,6 +84,10 @@ class AutoAnswers:
         """The user name is known now, and so are its auth data."""
         self._vault, self._memory = vault, memory
 
+    def renew(self) -> None:
+        """Text messages from before this moment answer nothing more: they belonged to an enrollment."""
+        self._since = self._clock.now()
+
     async def prefer(self) -> list[str]:
         """Second factors to use without asking: the setting, what needs nobody, what was chosen last."""
         profile, vault, memory = self.profile, self._vault, self._memory
