@@ -191,7 +191,8 @@ class GuardedLogin:
 
         await asyncio.to_thread(memory.begun)
         try:
-            await ensure_enrolled(self._settings, vault, who, answers, self._clock)
+            if await ensure_enrolled(self._settings, vault, who, answers, self._clock):
+                answers.renew()
             flow = login_flow(who, prefer=[factor] if factor else await answers.prefer())
             done: LoggedIn = await drive.run(flow, answers, rest, self._clock, spend, store=store)
         except IbtuiError as error:

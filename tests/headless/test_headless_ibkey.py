@@ -329,3 +329,13 @@ def test_secrets_lie_in_the_vault_alone(run: Run, sim: Sim, own_folders: Path) -
     }
     assert found == {(f"{user['username']}.json", 1), (f"{user['username']}.json", 2), ("token", 3)}
     assert not any(secret in done.out + done.err for secret in secrets)
+
+
+def test_the_enrollments_message_does_not_answer_the_login(run: Run, sim: Sim) -> None:
+    user = sim.user("4.2")
+    write(sim, use_ibkey=True, second_factor="sms")
+    sim.control("quirks", {"sms_delay_s": 1.5})
+    done = login(run, user)
+    assert done.code == 0, done.err
+    answers = [(row["where"], row["accepted"]) for row in seen(sim, "COMPLETETWOFACT")]
+    assert answers == [("enroll", True), ("login", True)]
