@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import chain
 from typing import Any
 
 from ibtui.clock import Clock
@@ -89,21 +90,37 @@ class Loader:
         server's cache before, for it may lag fills by minutes."""
         if fresh:
             await self._call(portfolio.invalidate(account))
-        rows = await self._pages(account)
-        if not rows or any(_is_cold(row) for row in rows):
-            self._publish(self._store.replace_positions(account, rows))
+        pages = await self._pages(account)
+        cold = [number for number, page in enumerate(pages) if any(map(_is_cold, page))]
+        if cold or not any(pages):
+            self._publish(self._store.replace_positions(account, chain(*pages), complete=bool(cold)))
             await self._clock.sleep(_WARM_UP_S)
-            rows = await self._pages(account)
-        self._publish(self._store.replace_positions(account, rows))
+            pages = await self._warm(account, pages, cold)
+        self._publish(self._store.replace_positions(account, chain(*pages)))
 
-    async def _pages(self, account: str) -> list[Position]:
-        out: list[Position] = []
-        for page in range(PAGES):
-            body = await self._call(portfolio.positions(account, page))
-            out += portfolio.read_positions(body, account)
+    async def _pages(self, account: str) -> list[list[Position]]:
+        pages: list[list[Position]] = []
+        for number in range(PAGES):
+            body = await self._call(portfolio.positions(account, number))
+            pages.append(portfolio.read_positions(body, account))
             if not isinstance(body, list) or len(body) < portfolio.PAGE:
                 break
-        return out
+            if number == 0 and f"position:{account}" not in self._store.loaded:
+                # A hundred pages take ten seconds; nobody should look at nothing for so long.
+                self._publish(self._store.replace_positions(account, pages[0], complete=False))
+        return pages
+
+    async def _warm(self, account: str, pages: list[list[Position]], cold: list[int]) -> list[list[Position]]:
+        """The cold pages once more; all of them where rows have moved between pages meanwhile."""
+        if not cold:
+            return await self._pages(account)
+        for number in cold:
+            before = {row.key for row in pages[number]}
+            body = await self._call(portfolio.positions(account, number))
+            pages[number] = portfolio.read_positions(body, account)
+            if {row.key for row in pages[number]} != before:
+                return await self._pages(account)
+        return pages
 
     async def read_orders(self) -> tuple[list[Order], bool]:
         """The day's orders, asked for until the server says that they are all (§4.1); False with

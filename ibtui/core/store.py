@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from ibtui.clock import Clock, SystemClock
 from ibtui.core import merge
+from ibtui.core.amounts import Amounts, Changes
 from ibtui.core.endpoints import accounts as accounts_
 from ibtui.core.endpoints import orders as orders_
 from ibtui.core.endpoints import portfolio
@@ -25,16 +26,12 @@ from ibtui.core.models import (
     Accounts,
     AuthStatus,
     Execution,
-    LedgerRow,
     Order,
-    Pnl,
     Position,
     Quote,
-    SummaryRow,
 )
 from ibtui.core.wire import decode as wire
 
-Changes = list[Change]
 _NEWS_S = 60.0
 """Before the first snapshot a fill counts as news when it is no older."""
 _ROUTES = 200
@@ -60,14 +57,14 @@ class Missed(Struct, frozen=True):
         return f"{fills}, {statuses} missed"
 
 
-class Store:
+class Store(Amounts):
     """Accounts, positions, quotes, orders, executions and amounts of one session.
 
     All mappings are live, read-only views; the values in them are immutable.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
-        self._clock = clock or SystemClock()
+        super().__init__(clock or SystemClock())
         self.accounts: tuple[Account, ...] = ()
         self.selected = ""
         """The account the brokerage session acts for."""
@@ -79,10 +76,6 @@ class Store:
         self._quotes: dict[int, Quote] = {}
         self._orders: dict[int, Order] = {}
         self._executions: dict[str, Execution] = {}
-        self._pnl: dict[str, Pnl] = {}
-        self._summary: dict[str, Mapping[str, SummaryRow]] = {}
-        self._ledger: dict[str, Mapping[str, LedgerRow]] = {}
-        self._updated: dict[str, float] = {}
         self._sts: dict[str, Any] = {}
         self._holders: dict[int, list[str]] = {}
         self._routes: dict[int, dict[tuple[str, ...], merge.Route]] = {}
@@ -95,16 +88,6 @@ class Store:
         """By order id."""
         self.executions: Mapping[str, Execution] = MappingProxyType(self._executions)
         """By execution id."""
-        self.pnl: Mapping[str, Pnl] = MappingProxyType(self._pnl)
-        """By account."""
-        self.summary: Mapping[str, Mapping[str, SummaryRow]] = MappingProxyType(self._summary)
-        """By account, then by lower-case key."""
-        self.ledger: Mapping[str, Mapping[str, LedgerRow]] = MappingProxyType(self._ledger)
-        """By account, then by currency."""
-        self.updated: Mapping[str, float] = MappingProxyType(self._updated)
-        """Kind -> `Clock.monotonic()` of its last news."""
-        self.loaded: frozenset[str] = frozenset()
-        """Kinds whose snapshot is in (an empty one counts)."""
         self._appliers = self._make_appliers()
 
     def _make_appliers(self) -> dict[type, Callable[[Any], Changes]]:
@@ -167,18 +150,6 @@ class Store:
             self._updated["position"] = now
         return route.changes
 
-    def touch(self, kind: str) -> None:
-        """There was news of `kind` just now (`tickle`, say): its age begins anew."""
-        self._touch(kind)
-
-    def _touch(self, kind: str) -> None:
-        self._updated[kind] = self._clock.monotonic()
-
-    def _snapshot(self, kind: str) -> None:
-        self._touch(kind)
-        if kind not in self.loaded:
-            self.loaded |= {kind}
-
     # accounts
 
     def replace_accounts(self, accounts: Iterable[Account]) -> Changes:
@@ -211,9 +182,17 @@ class Store:
 
     # positions and quotes
 
-    def replace_positions(self, account: str, positions: Iterable[Position]) -> Changes:
-        """All positions of `account`; what only the stream tells (daily P&L, fresher prices) is kept."""
-        self._snapshot("position")
+    def replace_positions(
+        self, account: str, positions: Iterable[Position], *, complete: bool = True
+    ) -> Changes:
+        """All positions of `account`; what only the stream tells (daily P&L, fresher prices) is kept.
+
+        `complete` False: the first of many, to show while the others are read.
+        """
+        if complete:
+            self._snapshot("position", account)
+        else:
+            self._touch("position")
         fresh = {
             position.key: merge.position(position, self._positions.get(position.key))
             for position in positions
@@ -336,66 +315,6 @@ class Store:
         changes = self.replace_orders(orders, asked_at) + self.replace_executions(executions)
         statuses = sum(before.get(order_id) != order.status for order_id, order in self._orders.items())
         return changes, Missed(len(self._executions) - fills, statuses)
-
-    # amounts
-
-    def replace_pnl(self, pnl: Mapping[str, Pnl]) -> Changes:
-        """P&L of REST (§3.10); an account it does not name keeps its values."""
-        self._snapshot("pnl")
-        return self._put_pnl(pnl)
-
-    def _put_pnl(self, pnl: Mapping[str, Pnl]) -> Changes:
-        changes: Changes = []
-        now_ms = int(self._clock.now().timestamp() * 1000)
-        for account, found in pnl.items():
-            old = self._pnl.get(account)
-            new = merge.over(old, found, updated_ms=now_ms)
-            self._pnl[account] = new
-            changes.append(Change("pnl", account, merge.changed(old, new)))
-        if changes:
-            self._snapshot("pnl")
-        return changes
-
-    def replace_summary(self, account: str, rows: Mapping[str, SummaryRow]) -> Changes:
-        """The summary of an account (§3.4)."""
-        self._snapshot("summary")
-        return self._put_rows("summary", self._summary, account, rows, whole=True)
-
-    def _summary_rows(self, event: wire.SummaryRows) -> Changes:
-        rows = {row.key: row for raw in event.rows if (row := portfolio.read_summary_frame(raw)) is not None}
-        return self._put_rows("summary", self._summary, event.account, rows, whole=False)
-
-    def replace_ledger(self, account: str, rows: Mapping[str, LedgerRow]) -> Changes:
-        """The ledger of an account (§3.6)."""
-        self._snapshot("ledger")
-        return self._put_rows("ledger", self._ledger, account, rows, whole=True)
-
-    def _ledger_rows(self, event: wire.LedgerRows) -> Changes:
-        found = (portfolio.read_ledger_frame(raw) for raw in event.rows)
-        rows = {row.currency: row for row in found if row is not None}
-        return self._put_rows("ledger", self._ledger, event.account, rows, whole=False)
-
-    def _put_rows(
-        self,
-        kind: str,
-        table: dict[str, Mapping[str, Any]],
-        account: str,
-        rows: Mapping[str, Any],
-        whole: bool,
-    ) -> Changes:
-        old = table.get(account, {})
-        names = frozenset(key for key, row in rows.items() if not merge.same(old.get(key), row))
-        if whole:
-            names |= frozenset(old.keys() - rows.keys())
-        self._touch(kind)
-        if not names:
-            return []
-        if whole:
-            table[account] = dict(rows)
-        else:
-            # A frame tells only some members of a row, and only some rows.
-            table[account] = {**old, **{key: merge.over(old.get(key), row) for key, row in rows.items()}}
-        return [Change(kind, account, names)]
 
     # the session
 

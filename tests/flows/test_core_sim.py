@@ -260,8 +260,14 @@ async def test_many_positions_are_read_page_by_page(live_sim: Any) -> None:
     await control(live_sim, "positions", {"count": 250})
     async with asyncio.timeout(60), IbkrClient(live_sim.url) as client:
         await client.init()
-        await client.load("positions")
+        loading = asyncio.create_task(client.load("positions"))
+        await until(lambda: client.store.positions, 10)
+        # The first page is there to be looked at, and does not pass for all.
+        assert len(client.store.positions) == 100 and "position" not in client.store.loaded
+        await loading
         assert len(client.store.positions) == 250
+        assert all(found.ticker for found in client.store.positions.values())
+        assert f"position:{client.store.selected}" in client.store.loaded
         await client.watch()
         await until(lambda: client._watcher is not None and len(client._watcher._lines) == 100, 30)
 

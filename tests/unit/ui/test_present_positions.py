@@ -139,3 +139,12 @@ def test_details_hold_all_that_is_known() -> None:
     assert found["Bid"] == "193.06"
     assert found["Name"] == "APPLE INC"
     assert found["Conid"] == "265598"
+
+
+def test_totals_of_millions_leave_the_cents_out_where_there_is_no_room() -> None:
+    ctx = present.Context("USD", D("86447987.52"))
+    pnl = Pnl(account="DU1", daily="-35680", unrealized="2808000.0")
+    summary = {"totalcashvalue": SummaryRow(key="totalcashvalue", amount="895839.21")}
+    assert "86,447,987.52" in plain(present.totals(ctx, pnl, summary, {}, 2.0))
+    narrow = plain(present.totals(ctx, pnl, summary, {}, 2.0, room=80))
+    assert len(narrow) <= 80 and narrow.endswith("2 s") and "86,447,988 USD" in narrow
