@@ -32,11 +32,21 @@ THEMES = ("ibtui-dark", "ibtui-light", "ansi-dark")
 
 def reach(*keys: str, words: tuple[str, ...] = ()) -> Step:
     """Begin, press keys, and wait for words on the screen."""
+    then = reach_on(*keys, words=words)
 
     async def act(pilot: Any) -> None:
         app = pilot.app
         app.cursor_blink = False
         await until(pilot, lambda: app.runtime is not None and app.busy is None)
+        await then(pilot)
+
+    return act
+
+
+def reach_on(*keys: str, words: tuple[str, ...] = ()) -> Step:
+    """Press keys, and wait for words on the screen."""
+
+    async def act(pilot: Any) -> None:
         for key in keys:
             await pilot.press(key)
         await shows(pilot, *words)
@@ -89,8 +99,21 @@ def test_wrong_password(snap_compare: Compare) -> None:
     assert snap_compare(app, run_before=act)
 
 
-GOOD = ("l", *"correct", "space", *"horse", "enter")
-"""From the Session screen past user name and password."""
+GOOD = (*"correct", "space", *"horse", "enter")
+
+
+def log_in(words: tuple[str, ...]) -> Step:
+    """From the Session screen past user name and password."""
+    first, then = reach("l", words=("Password",)), reach_on(*GOOD, words=words)
+
+    async def act(pilot: Any) -> None:
+        await first(pilot)
+        await until(pilot, lambda: pilot.app.focused is not None)
+        await then(pilot)
+
+    return act
+
+
 WAIT = LoginFacts(attempts=2, wait_until=fakes.NOW + timedelta(hours=1))
 FACTORS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "sms": (("4.2", "4"), ("enter", *"3141"), ("waiting 3:00", "• • • • _ _")),
@@ -107,7 +130,7 @@ def test_second_factors(snap_compare: Compare, page: str) -> None:
     offered, keys, words = FACTORS[page]
     runtime = fakes.FakeRuntime(fakes.NOBODY, factors=offered)
     runtime.skew = 12.4
-    steps, end = reach(*GOOD, words=("Second factor",)), words
+    steps, end = log_in(("Second factor",)), words
 
     async def act(pilot: Any) -> None:
         await steps(pilot)
@@ -136,36 +159,38 @@ FAILURES: dict[str, IbtuiError] = {
 def test_dead_ends(snap_compare: Compare, page: str) -> None:
     """Every failure's own page, with the way out."""
     app = make_app(fakes.FakeRuntime(fakes.NOBODY, fails={"login": FAILURES[page]}))
-    assert snap_compare(app, run_before=reach(*GOOD, words=("✕", FAILURES[page].title)))
+    assert snap_compare(app, run_before=log_in(("✕", FAILURES[page].title)))
 
 
 def test_confirm(snap_compare: Compare) -> None:
     """After failed logins a person is asked first."""
     runtime = fakes.FakeRuntime(fakes.NOBODY)
     runtime.login_facts = WAIT
-    assert snap_compare(make_app(runtime), run_before=reach(*GOOD, words=("go on?",)))
+    assert snap_compare(make_app(runtime), run_before=log_in(("go on?",)))
 
 
-ENROLLING: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "warning": ((), ("This replaces",)),
-    "pin": (("y", *"47"), ("••",)),
-    "result": (("y", "enter", *GOOD[1:], *fakes.CODE, "enter"), ("93 logins left",)),
-    "backup": (("y", "enter", *GOOD[1:], *fakes.CODE, "enter", "s"), ("New file",)),
+ENROLLING: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
+    "warning": (),
+    "pin": ((("y",), "Once more"), ((*"47",), "••")),
+    "result": (
+        (("y",), "Once more"),
+        (("enter",), "Password"),
+        (GOOD, "waiting"),
+        ((*fakes.CODE, "enter"), "93 logins left"),
+    ),
 }
+ENROLLING["backup"] = (*ENROLLING["result"], (("s",), "New file"))
 
 
 @pytest.mark.parametrize("page", ENROLLING)
 def test_enrolment(snap_compare: Compare, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The enrolment wizard."""
     monkeypatch.setenv("HOME", "/home/me")
-    keys, words = ENROLLING[page]
 
     async def act(pilot: Any) -> None:
         await reach("e", words=("This replaces",))(pilot)
-        for key in keys:
-            await pilot.press(key)
-            await until(pilot, lambda: pilot.app.screen.page != "working")
-        await shows(pilot, *words)
+        for keys, word in ENROLLING[page]:
+            await reach_on(*keys, words=(word,))(pilot)
 
     assert snap_compare(make_app(fakes.FakeRuntime(fakes.NOBODY, factors=("4.2",))), run_before=act)
 

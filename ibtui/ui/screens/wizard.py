@@ -346,8 +346,8 @@ class Wizard(Pane):
 
     def attempts(self) -> tuple[int, int]:
         """Attempts used, and how many are allowed; zeros when that is not known."""
-        runtime = self.ibtui.runtime
-        return (runtime.login_facts.attempts, runtime.login_facts.limit) if runtime is not None else (0, 0)
+        facts = self.ibtui.runtime.login_facts if self.ibtui.runtime is not None else None
+        return (facts.attempts, facts.limit) if facts is not None else (0, 0)
 
     def name_of(self, step: Step) -> str:
         """What a step of the conversation is called here."""
