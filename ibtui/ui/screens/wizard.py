@@ -36,8 +36,7 @@ ASKING = frozenset({"credentials", "code", "browser", "choice", "confirm", "secr
 class Wizard(Pane):
     """Steps above, the present page below. One screen, so that escape always means the same.
 
-    `page` is what stands below the steps: `working`, one of the questions (`credentials`,
-    `code`, `browser`, `choice`, `confirm`), `failure`, or one of a subclass.
+    `page` is what stands below them: `working`, one of `ASKING`, `failure`, or one of a subclass.
     """
 
     mode = "login"
@@ -63,8 +62,7 @@ class Wizard(Pane):
     def __init__(self) -> None:
         super().__init__()
         self.page = "working"
-        self.left = False
-        self._gone = False
+        self.left = self._gone = False
         self._answers = ScreenAnswers(self)
         self._track = present.Track(self.step_names, self.optional_steps)
         self._failure: failures.Failure | None = None
@@ -264,6 +262,7 @@ class Wizard(Pane):
         else:
             self._username = name.value.strip()
             self._track.begin(self.name_of(Step.PASSWORD), self.ibtui.monotonic())
+            self.show_steps()
             self._answers.give_credentials(Credentials(self._username, field.take()))
 
     def _submit_code(self) -> None:
