@@ -234,7 +234,9 @@ def test_six_digits() -> None:
 
     assert code("IBKR: 12345 then 123456, or 654321") == "123456"
     assert code("code 1234567") is None
-    assert code("a 111111", "IBKR 222222") == "222222"
+    assert code("a 111111", "Code: 222222 (IBKR)") == "222222"
+    assert code("IBKR: sold 111111 shares", "Interactive Brokers\nyour code is 222222") == "222222"
+    assert code("IBKR: sold 111111 shares", "222222") == "111111"
     assert code() is None
 
 

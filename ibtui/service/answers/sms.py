@@ -30,7 +30,8 @@ WAITS_S = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
 MOST = 20
 """So many of the newest messages are looked at."""
 _CODE = re.compile(r"(?<![0-9])[0-9]{6}(?![0-9])")
-_OURS = re.compile(r"(?i)authentication|\bIBKR\b|interactive brokers")
+_OURS = re.compile(r"(?is)authentication code|(?=.*\bcode\b).*(\bIBKR\b|interactive brokers)")
+"""IBKR's wording, and whatever speaks of IBKR and of a code; not every alert of the broker's."""
 _SETTINGS = "Correct twilio_sid and the token's source in the profile; both stand in Twilio's console."
 
 
