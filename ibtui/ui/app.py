@@ -20,6 +20,7 @@ from ibtui.config import Profile, Settings
 from ibtui.ui import ending, keymap
 from ibtui.ui.history import PnlHistory
 from ibtui.ui.messages import Changed, PnlChanged, StatusChanged
+from ibtui.ui.present import privacy
 from ibtui.ui.screens.places import PLACES
 from ibtui.ui.screens.session import SessionScreen
 from ibtui.ui.themed import ThemedApp
@@ -72,6 +73,7 @@ class IbtuiApp(ThemedApp):
         self.account = ""
         """The account that is shown; empty until accounts are known."""
         self.history = PnlHistory()
+        self._users: set[str] = set()
         self.runtime: Runtime | None = None
         self._make_runtime = make_runtime
         self._clock: Clock = SystemClock()
@@ -126,7 +128,10 @@ class IbtuiApp(ThemedApp):
         """Texts to mask beside account ids: user name and account aliases."""
         store = self.store
         accounts = store.accounts if store is not None else ()
-        return (self.profile.username, *(name for it in accounts for name in (it.id, it.alias or "")))
+        # Kept, for the time line goes on naming whom the lamp has forgotten.
+        self._users.add(privacy.user(self.status.sso.reason) if self.status is not None else "")
+        names = (name for it in accounts for name in (it.id, it.alias or ""))
+        return (self.profile.username, *self._users, *names)
 
     def is_loaded(self, kind: str) -> bool:
         """Whether values of a kind (`position`, `order`, `execution` …) have come, an empty list included."""

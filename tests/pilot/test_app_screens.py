@@ -338,6 +338,18 @@ async def test_the_palette_names_what_works_here() -> None:
         assert "Working, today, fills" in {it.title for it in pilot.app.get_system_commands(pilot.app.screen)}
 
 
+async def test_a_user_name_that_no_setting_names_is_masked_too() -> None:
+    runtime = fakes.FakeRuntime()
+    lamp = msgspec.structs.replace(runtime.status.sso, reason="typed999 · idle time left 9 min")
+    runtime.status = msgspec.structs.replace(runtime.status, sso=lamp)
+    runtime.events.append(msgspec.structs.replace(runtime.events[-1], text="typed999 accepted"))
+    async with running(runtime) as pilot:
+        await shows(pilot, "typed999 accepted", "idle time left")
+        await pilot.press("h")
+        await shows(pilot, "••• accepted", "idle time left")
+        assert "typed999" not in text(pilot.app)
+
+
 async def test_privacy_from_the_settings() -> None:
     app = make_app(fakes.FakeRuntime(), privacy=True)
     async with app.run_test(size=(80, 24)) as pilot:

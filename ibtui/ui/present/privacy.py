@@ -17,6 +17,12 @@ def account(name: str, *, hide: bool) -> str:
     return HIDDEN if hide and name else name
 
 
+def user(reason: str) -> str:
+    """Who is logged in, which the login lamp's reason names first (`me · idle time left 9 min`); or nothing."""
+    first = reason.partition(" · ")[0]
+    return "" if " " in first else first
+
+
 def text(words: str, *, hide: bool, names: Iterable[str] = (), source: str = "") -> str:
     """Foreign words with account ids and `names` masked; with numbers too where `source` tells of money."""
     if not hide:
