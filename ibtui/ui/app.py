@@ -180,7 +180,7 @@ class IbtuiApp(ThemedApp):
     def on_mount(self) -> None:
         """Everything that is not needed for the first frame waits for it."""
         self.add_mode("session", SessionScreen)
-        ending.on_signals(self._asked_to_end)
+        ending.on_signals(self._end)
         self.call_after_refresh(self.set_timer, BREATH_S, self._begin)
 
     def _begin(self) -> None:
@@ -233,7 +233,7 @@ class IbtuiApp(ThemedApp):
 
     def _tick(self) -> None:
         if not self.is_headless and ending.terminal_gone():
-            self._asked_to_end(129)
+            self._end(129)
             return
         for screen in self.screen_stack:
             tick = getattr(screen, "tick", None)
@@ -278,9 +278,6 @@ class IbtuiApp(ThemedApp):
             self.exit(0)
         else:
             self._end(0)
-
-    def _asked_to_end(self, status: int) -> None:
-        self._end(status)
 
     def _end(self, status: int) -> None:
         if self._ending:

@@ -18,7 +18,7 @@ def account(name: str, *, hide: bool) -> str:
 
 
 def user(reason: str) -> str:
-    """Who is logged in, which the login lamp's reason names first (`me · idle time left 9 min`); or nothing."""
+    """Whom the login lamp's reason names first (`me · idle time left 9 min`); empty for nobody."""
     first = reason.partition(" · ")[0]
     return "" if " " in first else first
 
