@@ -104,7 +104,8 @@ def permit(record: Record, policy: Policy, now: datetime, *, person: bool) -> Pe
     if until is not None and not person:
         left = max(1, round((until - now).total_seconds()))
         raise Backoff(
-            f"Auth is in backoff after {record.attempts} failed login attempts, try again in {left}s.",
+            f"Auth is in backoff after {record.attempts} failed login attempt{'s' * (record.attempts != 1)},"
+            f" try again in {left}s.",
             "A person may go on at once by logging in by hand.",
             until=until,
         )

@@ -13,6 +13,8 @@ from ibtui.errors import Competing, GatewayDown, NotLoggedIn, PersonNeeded, Unre
 from ibtui.secret import Secret
 from ibtui.service.runtime import Progress, Runtime
 
+LOADING = "loading accounts, positions and orders"
+
 
 def silent(_: str) -> None:
     """A `Progress` for nobody."""
@@ -40,7 +42,7 @@ async def bring_up(runtime: Runtime, answers: Answers | None, progress: Progress
     elif status.brokerage.state != "on":
         progress("opening the brokerage session")
         await runtime.open_brokerage(compete=runtime.profile.competing == "take")
-    progress("loading accounts, positions and orders")
+    progress(LOADING)
     await runtime.go_live()
     return runtime.status
 
@@ -86,9 +88,10 @@ async def logout(runtime: Runtime) -> None:
     await runtime.logout()
 
 
-async def take_over(runtime: Runtime) -> None:
+async def take_over(runtime: Runtime, progress: Progress = silent) -> None:
     """Take the brokerage session from whatever program holds it now, and load live values."""
     await runtime.open_brokerage(compete=True)
+    progress(LOADING)
     await runtime.go_live()
 
 

@@ -75,6 +75,9 @@ class Entry:
                 raise
             finally:
                 await self.read_facts(guarded.username)
+            if self.user not in ("", done.username):
+                # The values of the last user name are nobody's business now.
+                client.hub.publish(client.store.clear())
             self.user = done.username
             self._board.event("login", f"{done.username} accepted")
             self._board.lit("sso", "on", done.username)

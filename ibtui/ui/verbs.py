@@ -96,7 +96,9 @@ class Verbs:
         """Take the brokerage session from whatever program holds it."""
         from ibtui.service import actions
 
-        self.run("taking the brokerage session over", actions.take_over)
+        self.run(
+            "taking the brokerage session over", lambda runtime: actions.take_over(runtime, self.progress)
+        )
 
     def do_refresh(self) -> None:
         """Look at everything anew; from the wizard it replaces the login that waits there."""

@@ -99,6 +99,19 @@ async def test_from_nothing_to_live_and_out_again(sim: Sim) -> None:
         assert runtime.status.sso.state == "off" and runtime.status.sso.fix
 
 
+async def test_another_user_finds_nothing_of_the_last_one(sim: Sim) -> None:
+    other = next(user for user in sim.ready["users"] if user["username"] == "demo456")
+    async with runtime_at(sim) as runtime:
+        await actions.bring_up(runtime, answers_of(sim))
+        before = {account.id for account in runtime.store.accounts}
+        await actions.logout(runtime)
+        await actions.bring_up(runtime, FixedAnswers("demo456", Secret(other["password"])))
+        after = {account.id for account in runtime.store.accounts}
+        assert len(after) == 2 and not before & after
+        assert {position.account for position in runtime.store.positions.values()} <= after
+        assert {order.account for order in runtime.store.orders.values()} <= after
+
+
 async def test_nobody_to_ask(sim: Sim) -> None:
     async with runtime_at(sim) as runtime:
         with pytest.raises(IbtuiError) as raised:
