@@ -235,10 +235,15 @@ class IbtuiApp(ThemedApp):
         if not self.is_headless and ending.terminal_gone():
             self._end(129)
             return
+        self._each("tick")
+
+    def _each(self, *steps: str) -> None:
+        """Call methods of the screens that have them; one still being made has nothing to show."""
         for screen in self.screen_stack:
-            tick = getattr(screen, "tick", None)
-            if tick is not None:
-                tick()
+            for step in steps:
+                act = getattr(screen, step, None)
+                if act is not None and screen.is_mounted:
+                    act()
 
     def _sample(self) -> None:
         from ibtui.core.models import number
@@ -356,11 +361,7 @@ class IbtuiApp(ThemedApp):
         self._reload()
 
     def _reload(self) -> None:
-        for screen in self.screen_stack:
-            for step in ("tick", "reload"):
-                act = getattr(screen, step, None)
-                if act is not None:
-                    act()
+        self._each("tick", "reload")
 
     def open_wizard(self) -> None:
         """The login wizard, over the screen in front."""

@@ -184,6 +184,7 @@ def test_commands(install: Path, upstream: Any, tmp_path: Path) -> None:
         assert shell.run("status", "--json", status=4)["gateway"]["state"] == "on"
         words = ("login", "--user", user["username"], "--password-stdin", "--json")
         assert shell.run(*words, stdin=user["password"] + "x\n", status=5) is not None
+        shell.run("login", "--user", user["username"], "--reset-attempts", "--yes", "--json")
         assert shell.run(*words, stdin=user["password"] + "\n")["ready"] is True
         assert len(shell.run("positions", "--json")) == 230
         orders = {str(one["order_id"]) for one in shell.run("orders", "--json")}
