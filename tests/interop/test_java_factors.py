@@ -6,6 +6,7 @@ The simulator is IBKR behind the gateway, IBKR's login host for the enrollment, 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from ibtui.auth.vault import Vault
+from ibtui.secret import Secret
 from ibtui.sim import ocra, totp
 from tests.interop.java_world import World, started
 from tests.interop.peers import Peers
@@ -94,3 +97,46 @@ def test_by_itself(world: World) -> None:
     direct = {row["via"] for row in world.sim.journal() if row["path"].startswith("/sso/AuthenticatorMgr")}
     assert "gateway" not in direct and via <= {"gateway"}
     assert world.kept(user)["ocra"] not in world.said
+
+
+def test_a_terminal_where_only_the_password_is_typed(world: World) -> None:
+    """No factor, Twilio, an authenticator's secret, an imported IB Key: no code is asked for."""
+    plain, by_sms, by_totp, by_key = (world.sim.user(*code) for code in ((), ("4.2",), ("4",), ("5.2a",)))
+    world.finish(world.at_the_prompt(plain))
+
+    world.settings(*world.twilio)
+    world.finish(world.at_the_prompt(by_sms))
+    assert world.answered() == (by_sms["username"], "login")
+
+    secret = world.private("totp", by_totp["totp_secret"])
+    world.settings(f'totp_secret.file = "{secret}"')
+    world.finish(world.at_the_prompt(by_totp))
+    assert world.answered() == (by_totp["username"], "login")
+
+    Vault(by_key["username"]).import_secret(Secret(by_key["ocra"]), Secret(by_key["pin"]), by_key["counter"])
+    world.settings()
+    world.finish(world.at_the_prompt(by_key))
+    assert world.answered() == (by_key["username"], "login")
+    assert world.kept(by_key)["counter"] == by_key["counter"] + 1
+
+
+def test_no_terminal_and_the_code_from_a_program(world: World) -> None:
+    """No factor, then a text message and an authenticator whose code a program prints."""
+    world.piped(world.sim.user())
+
+    by_sms, by_totp = world.sim.user("4.2"), world.sim.user("4")
+    script = (
+        "import json, urllib.request as u;"
+        f"print(json.load(u.urlopen('{world.sim.url}/sim/sms'))[-1]['body'][-6:])"
+    )
+    world.piped(by_sms, "--code-command", json.dumps([sys.executable, "-c", script]))
+    assert world.answered() == (by_sms["username"], "login")
+
+    secret = world.private("totp", by_totp["totp_secret"])
+    script = (
+        "import time; from ibtui.sim import totp;"
+        "time.sleep(3.5) if time.time() % 30 > 27 else None;"
+        f"print(totp.code_at(open({str(secret)!r}).read().strip(), time.time()))"
+    )
+    world.piped(by_totp, "--code-command", json.dumps([sys.executable, "-c", script]))
+    assert world.answered() == (by_totp["username"], "login")

@@ -70,8 +70,7 @@ async def app_at(world: World, user: dict[str, Any], *lines: str) -> AsyncIterat
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, lambda: app.runtime is not None and app.busy is None, WAIT_S)
         yield pilot
-        assert app.runtime is not None
-        await actions.logout(app.runtime)
+    await asyncio.to_thread(world.run, "logout")
 
 
 async def log_in(pilot: Pilot[Any], user: dict[str, Any]) -> None:
@@ -82,11 +81,10 @@ async def log_in(pilot: Pilot[Any], user: dict[str, Any]) -> None:
 
 
 async def ready(pilot: Pilot[Any]) -> None:
-    """The Session screen says that all is there, as do the gateway and IBKR behind it."""
-    app: Any = pilot.app
-    words = ("● Gateway", "● Login", "● Brokerage")
-    await until(pilot, lambda: all(word in text(app) for word in words) and app.busy is None, WAIT_S)
-    assert (await app.runtime.refresh()).ready
+    """The lamps say that all is there, as do the gateway and IBKR behind it."""
+    runtime: Any = pilot.app.runtime  # type: ignore[attr-defined]
+    await until(pilot, lambda: runtime.status.ready, WAIT_S)
+    assert (await runtime.refresh()).ready
 
 
 def message(world: World) -> str:
@@ -99,7 +97,8 @@ async def test_no_second_factor(world: World) -> None:
     async with app_at(world, user) as pilot:
         await log_in(pilot, user)
         await ready(pilot)
-        await shows(pilot, "Attempts  0 of 4 used", "Keep-alive")
+        lamps = ("● Gateway", "● Login", "● Brokerage", "Attempts  0 of 4 used", "Keep-alive")
+        await until(pilot, lambda: all(word in text(pilot.app) for word in lamps), WAIT_S)
         assert len(pilot.app.runtime.store.positions) > 0  # type: ignore[attr-defined]
 
 
@@ -141,7 +140,8 @@ async def test_the_imported_key_answers_by_itself(world: World) -> None:
     async with app_at(world, user) as pilot:
         await log_in(pilot, user)
         await ready(pilot)
-        await shows(pilot, f"IB Key  {94 - user['counter']} logins left")
+        left = f"IB Key  {94 - user['counter']} logins left"
+        await until(pilot, lambda: left in text(pilot.app), WAIT_S)
     assert world.answered() == (user["username"], "login")
     assert world.kept(user)["counter"] == user["counter"] + 1
 
@@ -163,7 +163,6 @@ async def test_enrolment_and_a_login_with_the_new_key(world: World) -> None:
         await shows(pilot, "is enrolled here; 93 logins left.")
         await pilot.press("enter")
         await until(pilot, lambda: "IB Key works" in text(pilot.app), WAIT_S)
-        await pilot.press("escape")
         await ready(pilot)
     assert world.kept(user)["counter"] == 3
     # The enrollment goes to the login host itself, the login through the gateway.
