@@ -121,22 +121,13 @@ def test_a_terminal_where_only_the_password_is_typed(world: World) -> None:
 
 
 def test_no_terminal_and_the_code_from_a_program(world: World) -> None:
-    """No factor, then a text message and an authenticator whose code a program prints."""
+    """No factor, then a text message whose code a program prints."""
     world.piped(world.sim.user())
 
-    by_sms, by_totp = world.sim.user("4.2"), world.sim.user("4")
+    by_sms = world.sim.user("4.2")
     script = (
         "import json, urllib.request as u;"
         f"print(json.load(u.urlopen('{world.sim.url}/sim/sms'))[-1]['body'][-6:])"
     )
     world.piped(by_sms, "--code-command", json.dumps([sys.executable, "-c", script]))
     assert world.answered() == (by_sms["username"], "login")
-
-    secret = world.private("totp", by_totp["totp_secret"])
-    script = (
-        "import time; from ibtui.sim import totp;"
-        "time.sleep(3.5) if time.time() % 30 > 27 else None;"
-        f"print(totp.code_at(open({str(secret)!r}).read().strip(), time.time()))"
-    )
-    world.piped(by_totp, "--code-command", json.dumps([sys.executable, "-c", script]))
-    assert world.answered() == (by_totp["username"], "login")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.events import Paste
 from textual.pilot import Pilot
 
 from ibtui.auth.vault import Vault
@@ -77,7 +78,14 @@ async def log_in(pilot: Pilot[Any], user: dict[str, Any]) -> None:
     """Open the wizard and give the password."""
     await pilot.press("l")
     await shows(pilot, "Password", user["username"])
-    await pilot.press(*user["password"], "enter")
+    await paste(pilot, user["password"])
+    await pilot.press("enter")
+
+
+async def paste(pilot: Pilot[Any], words: str) -> None:
+    """As a password manager's user does it."""
+    pilot.app.post_message(Paste(words))
+    await pilot.pause()
 
 
 async def ready(pilot: Pilot[Any]) -> None:
@@ -157,7 +165,8 @@ async def test_enrolment_and_a_login_with_the_new_key(world: World) -> None:
         await shows(pilot, "4 to 6 digits")
         await pilot.press(*"4711", "enter", *"4711", "enter")
         await shows(pilot, "Password", "login host")
-        await pilot.press(*user["password"], "enter")
+        await paste(pilot, user["password"])
+        await pilot.press("enter")
         await shows(pilot, "IBKR sent a text message")
         await pilot.press(*message(world), "enter")
         await shows(pilot, "is enrolled here; 93 logins left.")
