@@ -68,10 +68,13 @@ async def app_at(world: World, user: dict[str, Any], *lines: str) -> AsyncIterat
         return LocalRuntime(settings)
 
     app = IbtuiApp(settings, make)
-    async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await until(pilot, lambda: app.runtime is not None and app.busy is None, WAIT_S)
-        yield pilot
-    await asyncio.to_thread(world.run, "logout")
+    try:
+        async with app.run_test(size=(80, 24), notifications=True) as pilot:
+            await until(pilot, lambda: app.runtime is not None and app.busy is None, WAIT_S)
+            yield pilot
+    finally:
+        # The next test starts from a gateway where nobody is logged in.
+        await asyncio.to_thread(world.run, "logout")
 
 
 async def log_in(pilot: Pilot[Any], user: dict[str, Any]) -> None:
