@@ -238,11 +238,11 @@ class IbtuiApp(ThemedApp):
         self._each("tick")
 
     def _each(self, *steps: str) -> None:
-        """Call methods of the screens that have them; one still being made has nothing to show."""
+        """Call methods of the screens that have them; one being made or taken down shows nothing."""
         for screen in self.screen_stack:
             for step in steps:
                 act = getattr(screen, step, None)
-                if act is not None and screen.is_mounted:
+                if act is not None and screen.is_mounted and screen.children:
                     act()
 
     def _sample(self) -> None:

@@ -123,10 +123,9 @@ async def test_wrong_password_leaves_its_reason_on_the_lamp(sim: Sim) -> None:
     async with runtime_at(sim, live=True) as runtime:
         with pytest.raises(LoginRefused):
             await actions.bring_up(runtime, answers_of(sim, "wrong"))
-        await asyncio.sleep(1.0)
+        await until(lambda: "attempts used: 1 of 4" in runtime.status.sso.reason)
         assert "refused" in runtime.status.sso.reason and runtime.status.sso.state == "off"
         assert "try again" in runtime.status.sso.fix
-        assert "attempts used: 1 of 4" in runtime.status.sso.reason
         assert runtime.login_facts.attempts == 1 and runtime.login_facts.wait_until is not None
         with pytest.raises(Backoff):
             await actions.bring_up(runtime, answers_of(sim))

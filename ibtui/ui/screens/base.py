@@ -91,7 +91,9 @@ class Pane(Screen[None]):
 
     def _show_state(self) -> None:
         app = self.ibtui
-        bar = self.query_one(TopBar)
+        bar = next(iter(self.query(TopBar)), None)
+        if bar is None:
+            return  # the screen is being taken down
         bar.set_state(_who(app), dots(app.status), clock(app.now()), self._doing())
         if self.title_spans:
             bar.set_title(self.title_spans)

@@ -28,8 +28,18 @@ def zipped(*entries: Entry) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in entries:
-            archive.writestr(name, content)
+            if isinstance(name, zipfile.ZipInfo):
+                archive.writestr(name, content)
+            else:
+                archive.writestr(_plain(name), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
+
+
+def _plain(name: str) -> zipfile.ZipInfo:
+    """As `zipfile` makes it, but of a fixed day: the same content is the same archive."""
+    info = zipfile.ZipInfo(name, (1985, 10, 26, 8, 15, 0))
+    info.external_attr = (0o40775 << 16) | 0x10 if name.endswith("/") else 0o600 << 16
+    return info
 
 
 def jar(built: str = "2026-01-02", manifest: str = MANIFEST) -> bytes:
