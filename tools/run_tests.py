@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FLOORS = {"auth": 90, "core": 90, "gateway": 90, "service": 80}
-"""Percent of lines. The goal is 90 for each; that of `service` is held lower only until it has been
-measured in one clean run."""
+FLOORS = {"auth": 90, "core": 90, "gateway": 90, "service": 90}
+"""Percent of lines."""
+RERUN_AT_MOST = 4
 
 
 def main() -> int:
@@ -39,22 +39,24 @@ def main() -> int:
 
 
 def _alone(env: dict[str, str]) -> int:
-    """Failed tests once more, one after the other: real processes and a busy machine share two cores.
+    """A few failed tests once more, one after the other: real processes and a busy machine share two cores.
 
-    One that fails here too has failed; one that passes is named by the first run's summary above.
+    One that fails here too has failed. One that passes is named again at the end, as what it is: a
+    test, or a program, that depends on how busy the machine is. More than a few are no accident.
     """
+    again = [sys.executable, "-m", "pytest", "-q", "--no-cov", "--last-failed"]
+    again += ["--last-failed-no-failures", "none", "tests"]
+    listed = subprocess.run(
+        [*again, "--collect-only"], cwd=ROOT, env=env, check=False, capture_output=True, text=True
+    )
+    names = [line for line in listed.stdout.splitlines() if "::" in line]
+    if not 0 < len(names) <= RERUN_AT_MOST:
+        return 1
     print("\nOnce more, one after the other:", flush=True)
-    again = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-ra",
-        "--last-failed",
-        "--last-failed-no-failures",
-        "none",
-    ]
-    return subprocess.run([*again, "--no-cov", "tests"], cwd=ROOT, env=env, check=False).returncode
+    status = subprocess.run(again, cwd=ROOT, env=env, check=False).returncode
+    if not status:
+        print("\nPassed only alone:", *names, sep="\n  ", flush=True)
+    return status
 
 
 def _judge(report: dict[str, dict[str, dict[str, dict[str, int]]]]) -> int:

@@ -151,7 +151,9 @@ def test_half_a_download_goes_on_in_the_next_run(run: Run, there: Sim) -> None:
     tries = 0
     while done.code and (tries := tries + 1) < 5:  # until the faults are used up
         done = run("gateway", "install")
-    assert done.code == 0 and done.err.startswith("downloading   50 %"), done
+    assert done.code == 0, done
+    # Where exactly the cut came is the socket's choice; that it did not begin again is ours.
+    assert int(done.err.split("%")[0].split()[1]) >= 40, done
     assert downloads(there)[-1]["status"] == 206 and len(names()) == 2
 
 
