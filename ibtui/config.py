@@ -6,26 +6,23 @@ read from the current folder, and a file that others may write is refused.
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from ibtui import aliases, paths
+from ibtui import aliases, checks, paths
+from ibtui.checks import LOOPBACK, MODES, NAME, SHOW, nearest, where
 from ibtui.errors import UsageError
-from ibtui.profile import HOWS, SECRETS, Addresses, Profile, Source, Ui
+from ibtui.profile import HOWS, SECRETS, Addresses, Profile, Serve, Source, Ui
 
-__all__ = ["Addresses", "Profile", "Settings", "Source", "Ui", "load"]
+__all__ = ["LOOPBACK", "MODES", "Addresses", "Profile", "Serve", "Settings", "Source", "Ui", "load"]
 
 PREFIX = "IBTUI_"
-MODES = ("gateway", "oauth1", "oauth2", "demo")
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+SECTIONS = {"ui": Ui, "addresses": Addresses, "serve": Serve}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +33,7 @@ class Settings:
     """The profile used when none is named."""
     ui: Ui = Ui()
     addresses: Addresses = Addresses()
+    serve: Serve = Serve()
     profiles: Mapping[str, Profile] = field(default_factory=lambda: {"default": Profile()})
     origins: Mapping[str, str] = field(default_factory=dict)
     """`ui.theme` -> `default`, `file …`, `environment …` or `flag`."""
@@ -51,7 +49,7 @@ class Settings:
         found = self.profiles.get(self.profile)
         if found is None:
             raise UsageError(
-                f"There is no profile {self.profile!r}{_nearest(self.profile, self.profiles)}.",
+                f"There is no profile {self.profile!r}{nearest(self.profile, self.profiles)}.",
                 f"Profiles in {self.path}: {', '.join(sorted(self.profiles))}.",
             )
         return found
@@ -206,7 +204,7 @@ def _chosen(merged: Mapping[str, Any], profiles: Mapping[str, Any]) -> Any:
 def _env_key(word: str, merged: Mapping[str, Any]) -> str | None:
     if word == "profile":
         return "profile"
-    for section, shape in (("ui", Ui), ("addresses", Addresses)):
+    for section, shape in SECTIONS.items():
         rest = word.removeprefix(f"{section}_")
         if rest != word and rest in _names(shape):
             return f"{section}.{rest}"
@@ -228,29 +226,23 @@ def _names(shape: type) -> frozenset[str]:
     return frozenset(f.name for f in fields(shape)) - {"name", "origins", "path"}
 
 
-def _nearest(word: str, known: typing.Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
 def _build(merged: dict[str, Any], origins: dict[str, str], file: Path) -> Settings:
-    known = ("profile", "ui", "addresses", "profiles")
+    known = ("profile", *SECTIONS, "profiles")
     for key in merged:
         if key not in known:
-            raise UsageError(f"{file}: unknown key {key!r}{_nearest(key, known)}.", _SHOW)
+            raise UsageError(f"{file}: unknown key {key!r}{nearest(key, known)}.", SHOW)
     tables = merged.get("profiles", {})
     if not isinstance(tables, dict):
         raise UsageError(f"{file}: profiles must be tables.", "Write [profiles.NAME].")
     ui = _section(Ui, merged.get("ui", {}), "ui", origins, file)
     addresses = _section(Addresses, merged.get("addresses", {}), "addresses", origins, file)
     profiles: dict[str, Profile] = {}
-    for key in ("login_host", "api_host", "twilio"):
-        if not _is_url(getattr(addresses, key)):
-            raise UsageError(
-                f"{_where(f'addresses.{key}', origins, file)}: must look like https://api.ibkr.com.", _SHOW
-            )
+    serve = _section(Serve, merged.get("serve", {}), "serve", origins, file)
+    checks.check_ui(ui, origins, file)
+    checks.check_addresses(addresses, origins, file)
+    checks.check_serve(serve, origins, file)
     for name, table in tables.items():
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             # It names folders and files too.
             raise UsageError(
                 f"{file}: {name!r} cannot be a profile's name.", "Use letters, digits, '-', '_' and '.'."
@@ -258,18 +250,13 @@ def _build(merged: dict[str, Any], origins: dict[str, str], file: Path) -> Setti
         if not isinstance(table, dict):
             raise UsageError(f"{file}: profiles.{name} must be a table.", f"Write [profiles.{name}].")
         profile = _section(Profile, table, f"profiles.{name}", origins, file)
-        profiles[name] = _checked(replace(profile, name=name), origins, file)
+        profiles[name] = checks.check_profile(replace(profile, name=name), origins, file)
     profiles = profiles or {"default": Profile()}
     chosen = _chosen(merged, profiles)
-    if not 1 <= ui.refresh_hz <= 60:
-        raise UsageError(f"{_where('ui.refresh_hz', origins, file)}: must be from 1 to 60.", _SHOW)
-    return Settings(str(chosen), ui, addresses, profiles, origins, file)
+    return Settings(str(chosen), ui, addresses, serve, profiles, origins, file)
 
 
-_SHOW = "Every key, explained: ibtui config init --config FILE writes them all to a new file."
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-_CHOICES = {"competing": ("ask", "yield", "take"), "counter_encoding": ("digits", "rfc")}
-S = typing.TypeVar("S", Profile, Ui, Addresses, Source)
+S = typing.TypeVar("S", Profile, Ui, Addresses, Serve, Source)
 
 
 def _section(shape: type[S], table: Any, dotted: str, origins: Mapping[str, str], file: Path) -> S:
@@ -279,8 +266,8 @@ def _section(shape: type[S], table: Any, dotted: str, origins: Mapping[str, str]
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in _names(shape):
-            where = _where(f"{dotted}.{key}", origins, file)
-            raise UsageError(f"{where}: unknown key {key!r}{_nearest(key, _names(shape))}.", _SHOW)
+            place = where(f"{dotted}.{key}", origins, file)
+            raise UsageError(f"{place}: unknown key {key!r}{nearest(key, _names(shape))}.", SHOW)
         if hints[key] is Source:
             values[key] = _source(value, f"{dotted}.{key}", origins, file)
         else:
@@ -289,17 +276,17 @@ def _section(shape: type[S], table: Any, dotted: str, origins: Mapping[str, str]
 
 
 def _source(table: Any, dotted: str, origins: Mapping[str, str], file: Path) -> Source:
-    where = _where(dotted, origins, file)
+    place = where(dotted, origins, file)
     if not isinstance(table, dict):
         # Whatever stands there may be the secret itself, so it is not repeated.
         raise UsageError(
-            f"{where}: must be a table that says where the secret comes from, not the secret.",
+            f"{place}: must be a table that says where the secret comes from, not the secret.",
             f'Write [{dotted}] and below it, say, command = ["pass", "show", "ibkr"]',
         )
     found = _section(Source, table, dotted, origins, file)
     given = [how for how in HOWS if getattr(found, how)]
     if len(given) > 1:
-        raise UsageError(f"{where}: {' and '.join(given)}: only one may be set.", "Remove the others.")
+        raise UsageError(f"{place}: {' and '.join(given)}: only one may be set.", "Remove the others.")
     return replace(found, file=os.path.expanduser(found.file))
 
 
@@ -319,7 +306,7 @@ def _value(hint: Any, value: Any, dotted: str, origins: Mapping[str, str], file:
         return value
     names = {bool: "true or false", int: "a whole number", str: "a text"}
     what = names.get(hint, "a list of texts")
-    raise UsageError(f"{_where(dotted, origins, file)}: must be {what}.", "Correct it and try again.")
+    raise UsageError(f"{where(dotted, origins, file)}: must be {what}.", "Correct it and try again.")
 
 
 _BOOLS = {
@@ -332,54 +319,3 @@ _BOOLS = {
     "no": False,
     "off": False,
 }
-
-
-def _where(dotted: str, origins: Mapping[str, str], file: Path) -> str:
-    origin = origins.get(dotted, f"file {file}")
-    return f"{origin.removeprefix('file ')}: {dotted}"
-
-
-_URLS = {
-    "gateway_url": "https://localhost:5000",
-    "upstream": "https://api.ibkr.com",
-    "proxy": "http://proxy:3128",
-}
-_MAY_BE_EMPTY = ("proxy",)
-
-
-def _is_url(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        return url.scheme in ("https", "http") and bool(url.hostname) and url.port != 0
-    except ValueError:  # a port that is no number, brackets of half an IPv6 address
-        return False
-
-
-def _checked(profile: Profile, origins: Mapping[str, str], file: Path) -> Profile:
-    def bad(key: str, why: str) -> UsageError:
-        return UsageError(f"{_where(f'profiles.{profile.name}.{key}', origins, file)}: {why}", _SHOW)
-
-    if profile.mode not in MODES:
-        raise bad("mode", f"must be one of {', '.join(MODES)}{_nearest(profile.mode, MODES)}.")
-    if profile.account_type not in ("paper", "live"):
-        raise bad("account_type", "must be paper or live.")
-    for key, form in _URLS.items():
-        if not _is_url(getattr(profile, key)) and not (key in _MAY_BE_EMPTY and not getattr(profile, key)):
-            raise bad(key, f"must look like {form}.")
-    url = urlsplit(profile.gateway_url)
-    if url.scheme == "http" and url.hostname not in LOOPBACK and not profile.insecure_http:
-        raise bad("gateway_url", "http:// off this machine sends your session in clear; use https://.")
-    if profile.fingerprint and not re.fullmatch(r"[0-9A-Fa-f]{64}", profile.fingerprint.replace(":", "")):
-        raise bad("fingerprint", "must be a SHA-256 fingerprint: 64 hex digits.")
-    for key, choices in _CHOICES.items():
-        if getattr(profile, key) not in choices:
-            raise bad(key, f"must be one of {', '.join(choices)}{_nearest(getattr(profile, key), choices)}.")
-    if not 1 <= profile.max_attempts <= 10:
-        raise bad("max_attempts", "must be from 1 to 10; IBKR locks the account after some refusals.")
-    if not 3 <= profile.max_counter <= 100:
-        raise bad("max_counter", "must be from 3 to 100; IBKR refuses the counter 100.")
-    if profile.second_factor and not re.fullmatch(r"sms|ibkey|totp|[0-9][0-9a-z.]*", profile.second_factor):
-        raise bad("second_factor", "must be sms, ibkey, totp or IBKR's own code of a factor, like 5.2a.")
-    paths_ = ("ca_file", "gateway_dir", "java", "data_store_path")
-    homes = {key: os.path.expanduser(getattr(profile, key)) for key in paths_}
-    return replace(profile, **homes)

@@ -35,7 +35,7 @@ class Source:
 
 
 HOWS = ("command", "file", "credential", "keyring", "env")
-SECRETS = ("password", "totp_secret", "twilio_token", "passphrase")
+SECRETS = ("password", "totp_secret", "twilio_token", "passphrase", "serve_token")
 """The keys of a profile that hold a `Source`."""
 
 
@@ -67,10 +67,25 @@ class Profile:
     """SHA-256 of the gateway's certificate, hex; empty: pinned on first use on loopback."""
     insecure_http: bool = False
     """Allow http:// to a gateway that is not on this machine."""
+    region: str = "US"
+    """Region of the login page that a gateway of ours leads to (`ip2loc`)."""
+    allowed_addresses: tuple[str, ...] = ("127.0.0.1",)
+    """Addresses that a gateway of ours lets in; it listens on every interface, and only this protects it."""
+    auth_delay_ms: int = 3000
+    """Pause of a gateway of ours between a login and opening the brokerage session."""
     keep_alive: bool = True
-    """Tickle the session every 60 s."""
+    """Keep the session alive, in a process of its own that outlives the terminal."""
+    relogin: str = "source"
+    """Log in again when the session has ended: off; source (where the password has one); memory (also with a
+    typed password, which then stays in the keep-alive's memory until logout or refusal)."""
     competing: str = "ask"
-    """Another program holds the brokerage session: ask, yield (leave it there) or take (without asking)."""
+    """Another program holds the brokerage session: ask, yield (for `yield_minutes`) or take (no question)."""
+    yield_minutes: int = 30
+    """How long the brokerage session is left to another program."""
+    hook: tuple[str, ...] = ()
+    """A program told of each change (argument list, no shell), as one JSON object on its standard input."""
+    stop_gateway_on_exit: bool = False
+    """Whether `ibtui serve` stops a gateway of ours when it is told to end."""
     second_factor: str = ""
     """Which to use where IBKR offers several: sms, ibkey, totp, an SF code; empty: asked, and remembered."""
     use_ibkey: bool = False
@@ -90,6 +105,22 @@ class Profile:
     twilio_token: Source = Source()
     passphrase: Source = Source()
     """Opens a sealed IB Key."""
+    serve_token: Source = Source()
+    """What callers of `ibtui serve` must show (`Authorization: Bearer`)."""
+    oauth_file: str = ""
+    """The `oauth1.json` of mode oauth1; empty: what `ibtui oauth configure` wrote for this profile."""
+    oauth_query: str = "left_out"
+    """What of a query is signed: left_out, raw (form-decoded) or url; which IBKR wants is not published."""
+    oauth2_client_id: str = ""
+    oauth2_key_id: str = "main"
+    oauth2_credential: str = ""
+    """The user name that is acted for."""
+    oauth2_key_file: str = ""
+    """The client's RSA private key, PEM, 0600."""
+    oauth2_ip: str = ""
+    """This machine's public address as IBKR sees it; the session is tied to it."""
+    oauth2_scope: str = "sso-sessions.write sso-sessions.read"
+    oauth2_audience: str = "/token"
     proxy: str = ""
     """HTTP proxy for requests; the environment's proxies are not used."""
     demo_seed: int = 7
@@ -109,6 +140,18 @@ class Ui:
 
 
 @dataclass(frozen=True, slots=True)
+class Serve:
+    """`[serve]`: the HTTP door of `ibtui serve`."""
+
+    host: str = "127.0.0.1"
+    port: int = 5050
+    insecure_bind: bool = False
+    """Listen beyond this machine without a token."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names by which callers may address it, beside localhost and its own address."""
+
+
+@dataclass(frozen=True, slots=True)
 class Addresses:
     """`[addresses]`: outside hosts."""
 
@@ -116,6 +159,9 @@ class Addresses:
     login_ca_file: str = ""
     """Certificates to trust for login_host, PEM; empty: the system's."""
     api_host: str = "https://api.ibkr.com"
+    """Direct access with OAuth."""
+    api_ca_file: str = ""
+    """Certificates to trust for api_host, PEM; empty: the system's."""
     twilio: str = "https://api.twilio.com"
     twilio_ca_file: str = ""
     """Certificates to trust for Twilio, PEM; empty: the system's."""

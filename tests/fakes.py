@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ibtui.auth.factor import factor, plain_names
 from ibtui.clock import FakeClock
 from ibtui.config import Profile, Settings, Ui
 from ibtui.core.feed import Change, Feed, Hub
-from ibtui.core.models import Event, LoginFacts, Status
+from ibtui.core.models import Event, Keeping, LoginFacts, Status
 from ibtui.core.store import Store
 from ibtui.errors import CodeRefused, IbtuiError, LoginRefused, PersonNeeded
 from ibtui.secret import Secret
@@ -111,6 +112,7 @@ class FakeRuntime:
             "14:30:55 INFO  tickle ok 48 ms",
         ]
         self.login_facts = LoginFacts()
+        self.keeping = Keeping(mode="on")
         self.skew, self.problem = 0.0, ""
         """What challenges carry."""
         self.calls: list[str] = []
@@ -183,6 +185,14 @@ class FakeRuntime:
         for step in (Step.FACTOR, Step.SESSION, Step.BROKERAGE, Step.READY):
             answers.note(Note(step, done=True))
         self.change(ALL_ON)
+
+    async def yield_session(self, minutes: int) -> None:
+        await self._verb(f"yield_session {minutes}")
+        self.keeping = Keeping(mode="yielding", until=NOW + timedelta(minutes=minutes))
+
+    async def stop_keeping(self) -> None:
+        await self._verb("stop_keeping")
+        self.keeping = Keeping(mode="paused")
 
     def mean(self, account_type: str) -> None:
         self.calls.append(f"mean {account_type}")

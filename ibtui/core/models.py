@@ -284,6 +284,27 @@ class LoginFacts(Model, frozen=True, kw_only=True):
     """When IB Key last answered."""
 
 
+class Keeping(Model, frozen=True, kw_only=True):
+    """How the keep-alive does.
+
+    `mode`: `off` (the profile says so), `on`, `waiting` (until `until`, then it tries again),
+    `yielding` (the brokerage session is left to another program until `until`), `person`
+    (it needs somebody: `why` says what for) or `paused`.
+    """
+
+    mode: str = "off"
+    why: str = ""
+    until: datetime | None = None
+    last: datetime | None = None
+    """When the session last answered a tickle."""
+    next_reset: datetime | None = None
+    """IBKR's next nightly reset, as far as it is known."""
+    shared: bool = False
+    """It runs in the supervisor and outlives this terminal."""
+    since: datetime | None = None
+    """When the supervisor began."""
+
+
 class Event(Model, frozen=True, kw_only=True):
     """A line of the time line: what changed, when and why."""
 

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from ibtui.clock import Clock
-from ibtui.core.models import Event, Status
+from ibtui.core.models import Event, Keeping, Status
 from ibtui.errors import IbtuiError
 from ibtui.service.board import Board
 
@@ -43,6 +44,18 @@ class Keeper:
         self._look = look
         self._ready = ready
         self._tickle = tickle
+        self.keeping = Keeping(mode="on" if tickle else "off")
+
+    def yield_for(self, minutes: int) -> None:
+        """Leave the brokerage session alone for so long."""
+        until = self._clock.now() + timedelta(minutes=minutes)
+        self.keeping = Keeping(mode="yielding", until=until, why="left to another program")
+        self._board.event("keep-alive", f"the session is left to another program for {minutes} minutes")
+
+    def stop(self) -> None:
+        """Keep nothing alive any more."""
+        self._tickle = False
+        self.keeping = Keeping(mode="paused", why="stopped")
 
     async def run(self) -> None:
         """Until cancelled; never gives up on a passing error, which goes to the time line."""

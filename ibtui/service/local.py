@@ -16,7 +16,7 @@ from ibtui.auth.effects import Answers, Note, Step
 from ibtui.clock import Clock, SystemClock, Tasks
 from ibtui.config import Profile, Settings
 from ibtui.core.feed import Feed, Hub
-from ibtui.core.models import AuthStatus, Event, Lamp, LoginFacts, Status, Tickle
+from ibtui.core.models import AuthStatus, Event, Keeping, Lamp, LoginFacts, Status, Tickle
 from ibtui.core.store import Store
 from ibtui.core.topics import Subscription
 from ibtui.core.wire.frames import opposite
@@ -118,6 +118,10 @@ class LocalRuntime:
         return self._entry.facts
 
     @property
+    def keeping(self) -> Keeping:
+        return self._keeper.keeping
+
+    @property
     def events(self) -> Sequence[Event]:
         return self._board.events
 
@@ -186,6 +190,12 @@ class LocalRuntime:
     async def open_brokerage(self, *, compete: bool) -> None:
         with self._board.verb("brokerage", "opening"):
             await self._open(compete=compete)
+
+    async def yield_session(self, minutes: int) -> None:
+        self._keeper.yield_for(minutes)
+
+    async def stop_keeping(self) -> None:
+        self._keeper.stop()
 
     async def _open(self, *, compete: bool) -> None:
         client = await self._connect()

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ibtui.auth.effects import Answers
 from ibtui.config import Profile
 from ibtui.core.feed import Feed
-from ibtui.core.models import Event, LoginFacts, Status
+from ibtui.core.models import Event, Keeping, LoginFacts, Status
 from ibtui.core.store import Store
 from ibtui.secret import Secret
 
@@ -42,6 +42,11 @@ class Runtime(Protocol):
     @property
     def login_facts(self) -> LoginFacts:
         """Attempts used and IB Key's logins left, as last read."""
+        ...
+
+    @property
+    def keeping(self) -> Keeping:
+        """How the keep-alive does; a change of it is published as kind `status`."""
         ...
 
     @property
@@ -95,6 +100,14 @@ class Runtime(Protocol):
 
     async def open_brokerage(self, *, compete: bool) -> None:
         """Open the brokerage session; `compete` takes it from another program."""
+        ...
+
+    async def yield_session(self, minutes: int) -> None:
+        """Leave the brokerage session to another program for `minutes`, then take it up again."""
+        ...
+
+    async def stop_keeping(self) -> None:
+        """End the keep-alive, also the one that outlives this terminal; the gateway lives on."""
         ...
 
     async def refresh(self) -> Status:
