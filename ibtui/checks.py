@@ -1,0 +1,120 @@
+"""What values a setting may have; each refusal names file, key and the way out."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ibtui.errors import UsageError
+from ibtui.profile import Addresses, Profile, Serve, Ui
+
+MODES = ("gateway", "oauth1", "oauth2", "demo")
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+SHOW = "Every key, explained: ibtui config init --config FILE writes them all to a new file."
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_CHOICES = {
+    "account_type": ("paper", "live"),
+    "competing": ("ask", "yield", "take"),
+    "counter_encoding": ("digits", "rfc"),
+    "mode": MODES,
+    "oauth_query": ("left_out", "raw", "url"),
+    "relogin": ("off", "source", "memory"),
+}
+_RANGES = {
+    "max_attempts": (1, 10, "IBKR locks the account after some refusals"),
+    "max_counter": (3, 100, "IBKR refuses the counter 100"),
+    "yield_minutes": (1, 1440, "minutes, a day at most"),
+    "auth_delay_ms": (0, 60_000, "milliseconds, a minute at most"),
+}
+_URLS = {
+    "gateway_url": "https://localhost:5000",
+    "upstream": "https://api.ibkr.com",
+    "proxy": "http://proxy:3128",
+}
+_MAY_BE_EMPTY = ("proxy",)
+_PATHS = ("ca_file", "gateway_dir", "java", "data_store_path", "oauth_file", "oauth2_key_file")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` (did you mean 'theme'?)`, or nothing."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def where(dotted: str, origins: Mapping[str, str], file: Path) -> str:
+    """The place a value came from, and its key."""
+    origin = origins.get(dotted, f"file {file}")
+    return f"{origin.removeprefix('file ')}: {dotted}"
+
+
+def is_url(text: str) -> bool:
+    """Whether it is the address of a web server."""
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("https", "http") and bool(url.hostname) and url.port != 0
+    except ValueError:  # a port that is no number, brackets of half an IPv6 address
+        return False
+
+
+def check_ui(ui: Ui, origins: Mapping[str, str], file: Path) -> None:
+    """Raises UsageError."""
+    if not 1 <= ui.refresh_hz <= 60:
+        raise UsageError(f"{where('ui.refresh_hz', origins, file)}: must be from 1 to 60.", SHOW)
+
+
+def check_addresses(addresses: Addresses, origins: Mapping[str, str], file: Path) -> None:
+    """Raises UsageError."""
+    for key in ("login_host", "api_host", "twilio"):
+        if not is_url(getattr(addresses, key)):
+            raise UsageError(
+                f"{where(f'addresses.{key}', origins, file)}: must look like https://api.ibkr.com.", SHOW
+            )
+
+
+def check_serve(serve: Serve, origins: Mapping[str, str], file: Path) -> None:
+    """Raises UsageError."""
+    if not 0 <= serve.port <= 65535:
+        raise UsageError(f"{where('serve.port', origins, file)}: must be a port, 0 to 65535.", SHOW)
+    if not serve.host:
+        raise UsageError(f"{where('serve.host', origins, file)}: must be an address like 127.0.0.1.", SHOW)
+
+
+def check_profile(profile: Profile, origins: Mapping[str, str], file: Path) -> Profile:
+    """The profile with `~` resolved; raises UsageError."""
+
+    def bad(key: str, why: str) -> UsageError:
+        return UsageError(f"{where(f'profiles.{profile.name}.{key}', origins, file)}: {why}", SHOW)
+
+    for key, choices in _CHOICES.items():
+        found = getattr(profile, key)
+        if found not in choices:
+            raise bad(key, f"must be one of {', '.join(choices)}{nearest(found, choices)}.")
+    for key, (least, most, why) in _RANGES.items():
+        if not least <= getattr(profile, key) <= most:
+            raise bad(key, f"must be from {least} to {most}: {why}.")
+    for key, form in _URLS.items():
+        if not is_url(getattr(profile, key)) and not (key in _MAY_BE_EMPTY and not getattr(profile, key)):
+            raise bad(key, f"must look like {form}.")
+    url = urlsplit(profile.gateway_url)
+    if url.scheme == "http" and url.hostname not in LOOPBACK and not profile.insecure_http:
+        raise bad("gateway_url", "http:// off this machine sends your session in clear; use https://.")
+    if profile.fingerprint and not re.fullmatch(r"[0-9A-Fa-f]{64}", profile.fingerprint.replace(":", "")):
+        raise bad("fingerprint", "must be a SHA-256 fingerprint: 64 hex digits.")
+    if profile.second_factor and not re.fullmatch(r"sms|ibkey|totp|[0-9][0-9a-z.]*", profile.second_factor):
+        raise bad("second_factor", "must be sms, ibkey, totp or IBKR's own code of a factor, like 5.2a.")
+    if not re.fullmatch(r"[A-Za-z]{2}", profile.region):
+        raise bad("region", "must be two letters, like US.")
+    for address in profile.allowed_addresses:
+        try:
+            ipaddress.ip_network(address, strict=False)
+        except ValueError:
+            raise bad(
+                "allowed_addresses", f"{address!r} is not an address; write it like 127.0.0.1."
+            ) from None
+    return replace(profile, **{key: os.path.expanduser(getattr(profile, key)) for key in _PATHS})
