@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,9 +34,9 @@ def main() -> int:
         status = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
         if status == 1:
             status = _alone(env)
-        if status or len(sys.argv) > 1:
+        if len(sys.argv) > 1 or not report.exists():
             return status
-        return _judge(json.loads(report.read_text()))
+        return _judge(json.loads(report.read_text())) or status
 
 
 def _alone(env: dict[str, str]) -> int:
@@ -44,19 +45,23 @@ def _alone(env: dict[str, str]) -> int:
     One that fails here too has failed. One that passes is named again at the end, as what it is: a
     test, or a program, that depends on how busy the machine is. More than a few are no accident.
     """
-    again = [sys.executable, "-m", "pytest", "-q", "--no-cov", "--last-failed"]
-    again += ["--last-failed-no-failures", "none", "tests"]
-    listed = subprocess.run(
-        [*again, "--collect-only"], cwd=ROOT, env=env, check=False, capture_output=True, text=True
-    )
-    names = [line for line in listed.stdout.splitlines() if "::" in line]
+    names = _failed()
     if not 0 < len(names) <= RERUN_AT_MOST:
         return 1
     print("\nOnce more, one after the other:", flush=True)
+    again = [sys.executable, "-m", "pytest", "-q", "--no-cov", *names]
     status = subprocess.run(again, cwd=ROOT, env=env, check=False).returncode
     if not status:
         print("\nPassed only alone:", *names, sep="\n  ", flush=True)
     return status
+
+
+def _failed() -> list[str]:
+    """What failed last; a test that shares a worker with others carries their group's name there."""
+    found = ROOT / ".pytest_cache/v/cache/lastfailed"
+    if not found.exists():
+        return []
+    return [re.sub(r"@[\w-]+$", "", name) for name in json.loads(found.read_text())]
 
 
 def _judge(report: dict[str, dict[str, dict[str, dict[str, int]]]]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import BindingType
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.worker import Worker
 
@@ -243,7 +245,9 @@ class IbtuiApp(ThemedApp):
             for step in steps:
                 act = getattr(screen, step, None)
                 if act is not None and screen.is_mounted and screen.children:
-                    act()
+                    # Taken down child by child: what is left of it has no values to show.
+                    with contextlib.suppress(NoMatches):
+                        act()
 
     def _sample(self) -> None:
         from ibtui.core.models import number
