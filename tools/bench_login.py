@@ -31,11 +31,11 @@ sys.exit(status)
 
 
 @contextmanager
-def simulator(home: Path, env: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def simulator(home: Path, env: Mapping[str, str], *more: str) -> Iterator[dict[str, Any]]:
     """A simulator in a process of its own; gives its ready object."""
     ready = home / "login-ready.json"
     process = subprocess.Popen(
-        [script("ibtui"), "sim", "--tied", "--ready", str(ready)],
+        [script("ibtui"), "sim", "--tied", "--ready", str(ready), *more],
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

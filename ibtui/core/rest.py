@@ -16,7 +16,6 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 
 import ibtui
@@ -25,6 +24,7 @@ from ibtui.clock import Clock, SystemClock
 from ibtui.core import failures
 from ibtui.core import trust as tls
 from ibtui.core.address import Address
+from ibtui.core.lean import httpx
 from ibtui.core.pacing import Pacing, interval
 from ibtui.core.readonly import changes_orders
 from ibtui.core.trust import Trust

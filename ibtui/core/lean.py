@@ -1,0 +1,21 @@
+"""httpx without its own command line, which would bring rich and click: a third of what it takes to import.
+
+`core.rest` takes httpx from here; nobody else needs it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+_CLI = "httpx._main"
+
+_there = _CLI in sys.modules
+if not _there:
+    sys.modules[_CLI] = None  # type: ignore[assignment] - the import system reads None as 'not installed'
+try:
+    import httpx
+finally:
+    if not _there:
+        del sys.modules[_CLI]
+
+__all__ = ["httpx"]
