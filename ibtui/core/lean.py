@@ -11,7 +11,8 @@ _CLI = "httpx._main"
 
 _there = _CLI in sys.modules
 if not _there:
-    sys.modules[_CLI] = None  # type: ignore[assignment] - the import system reads None as 'not installed'
+    # The import system reads None as 'not installed'; httpx is made for that.
+    sys.modules[_CLI] = None  # type: ignore[assignment]
 try:
     import httpx
 finally:
