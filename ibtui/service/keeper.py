@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+from ibtui.auth.effects import Credentials
 from ibtui.clock import Clock
 from ibtui.core.models import Event, Keeping, Status
 from ibtui.errors import IbtuiError
@@ -38,12 +39,15 @@ class Keeper:
         ready: Callable[[], Awaitable[None]],
         *,
         tickle: bool = True,
+        memory: bool = False,
     ) -> None:
         self._board = board
         self._clock = clock
         self._look = look
         self._ready = ready
         self._tickle = tickle
+        self._memory = memory
+        self._held: Credentials | None = None
         self.keeping = Keeping(mode="on" if tickle else "off")
 
     def yield_for(self, minutes: int) -> None:
@@ -55,7 +59,13 @@ class Keeper:
     def stop(self) -> None:
         """Keep nothing alive any more."""
         self._tickle = False
+        self._held = None
         self.keeping = Keeping(mode="paused", why="stopped")
+
+    def hold(self, who: Credentials) -> None:
+        """Keep a password for logging in again, where the profile wants that."""
+        if self._memory:
+            self._held = who
 
     async def run(self) -> None:
         """Until cancelled; never gives up on a passing error, which goes to the time line."""

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ibtui.auth.effects import Answers, Note, Step
+from ibtui.auth.effects import Answers, Credentials, Note, Step
 from ibtui.clock import Clock, SystemClock, Tasks
 from ibtui.config import Profile, Settings
 from ibtui.core.feed import Feed, Hub
@@ -66,7 +66,10 @@ class LocalRuntime:
     """See `service.runtime.Runtime`.
 
     `live`: load and stream values whenever the session is ready, without being asked (the
-    screen does). `timeout` seconds one request may take.
+    screen does). `timeout` seconds one request may take. `keeper`: this is the one process that
+    keeps the profile (the supervisor, `serve`, a screen without a supervisor): it revives a gateway
+    of ours that died, opens and logs in again as the profile allows, keeps the time line on disk
+    and tells the hook. Without it only a session that is ready is kept alive while this lives.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class LocalRuntime:
         *,
         live: bool = False,
         timeout: float = PATIENCE_S,
+        keeper: bool = False,
     ) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
@@ -87,7 +91,12 @@ class LocalRuntime:
         self._store = Store(self.clock)
         self._board = Board(self.clock, self._hub)
         self._keeper = Keeper(
-            self._board, self.clock, self.refresh, self._back, tickle=self._profile.keep_alive
+            self._board,
+            self.clock,
+            self.refresh,
+            self._back,
+            tickle=self._profile.keep_alive,
+            memory=keeper and self._profile.relogin == "memory",
         )
         self._tasks = Tasks(self._keeper.failed)
         self._host: Host = host_for(self._profile)
@@ -196,6 +205,17 @@ class LocalRuntime:
 
     async def stop_keeping(self) -> None:
         self._keeper.stop()
+
+    def hold(self, who: Credentials) -> None:
+        """Keep a password in memory for logging in again, where `relogin = "memory"`; else do nothing.
+
+        It is dropped on logout, refusal, `stop_keeping` and `close`.
+        """
+        self._keeper.hold(who)
+
+    async def start_keeping(self) -> None:
+        """Read the time line of before, and begin to watch; any other verb begins to watch too."""
+        self._watch()
 
     async def _open(self, *, compete: bool) -> None:
         client = await self._connect()
