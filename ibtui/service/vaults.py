@@ -98,6 +98,16 @@ class Memory:
         """Whether the password out of the profile's source was refused the last time."""
         return self._read().get("refused") is True
 
+    @property
+    def totp_until(self) -> float:
+        """When the time-based code that was sent last ends, by IBKR's clock (Unix seconds); 0 for none."""
+        found = self._read().get("totp_until")
+        return float(found) if isinstance(found, int | float) else 0.0
+
+    def used_totp(self, until: float) -> None:
+        """The code that ends at `until` is about to be sent."""
+        self._write(totp_until=until)
+
     def outcome(self) -> Outcome | None:
         """How the last login ended; None when nobody knows (it was cancelled, or killed)."""
         found = self._read().get("outcome")

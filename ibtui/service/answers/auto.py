@@ -187,7 +187,19 @@ class AutoAnswers:
         if wait:
             self._say(f"{plain_name(challenge.code)}: waiting {wait:.0f} s for a code that lasts")
             await self._clock.sleep(wait + _EDGE_S)
+        await self._not_twice(challenge)
         return Code(totp.code(self._now() + challenge.skew))
+
+    async def _not_twice(self, challenge: Challenge) -> None:
+        """A code is good for one login: one that a login before this one has sent would be refused."""
+        memory = self._memory
+        assert memory is not None
+        wait = await asyncio.to_thread(lambda: memory.totp_until) - self._now() - challenge.skew
+        if 0 < wait <= ocra.PERIOD_S:
+            self._say(f"{plain_name(challenge.code)}: waiting {wait:.0f} s, for the last code was used")
+            await self._clock.sleep(wait + _EDGE_S)
+        at = self._now() + challenge.skew
+        await asyncio.to_thread(memory.used_totp, at - at % ocra.PERIOD_S + ocra.PERIOD_S)
 
     def _now(self) -> float:
         return self._clock.now().timestamp()

@@ -109,6 +109,15 @@ async def test_a_totp_code_is_made_for_the_servers_clock(skew: float, totp: Sour
     assert any("IBKR's clock" in text for text in person.said)
 
 
+@pytest.mark.parametrize("skew", [0.0, -3000.0, 100.0])
+async def test_the_next_login_does_not_send_the_same_totp_code(skew: float, totp: Source) -> None:
+    clock = FakeClock(NOW)
+    challenge = Challenge("4", "SWTK", skew=skew)
+    codes = [await made(Person(), clock, totp_secret=totp).ask(challenge) for _ in range(3)]
+    texts = [code.text.reveal() for code in codes if isinstance(code, Code)]
+    assert len(set(texts)) == 3 and (clock.now() - NOW).total_seconds() <= 62, "one window each"
+
+
 async def test_an_automatic_answer_is_given_once(totp: Source) -> None:
     typed = Code(Secret("123456"))
     answers = made(Person(typed), totp_secret=totp)
