@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
 
 from ibtui.clock import Clock
 from ibtui.core.feed import Change, Hub
@@ -17,6 +19,14 @@ EVENTS_KEPT = 500
 LOG_KEPT = 500
 LAMPS = {"gateway": "gateway", "sso": "login", "brokerage": "brokerage"}
 """Each lamp and the source under which the time line tells of it."""
+
+
+class Told(Struct, frozen=True, omit_defaults=True):
+    """What was written on a board: `begun` and `done` of a verb, `lit` lamps, something `said`."""
+
+    what: str
+    lamps: dict[str, Lamp] = {}
+    said: Event | None = None
 
 
 class Board:
@@ -34,6 +44,10 @@ class Board:
         """Counts verbs: a look that began before one ended says nothing any more."""
         self.news = asyncio.Event()
         """Set when the three things should be looked at soon."""
+        self.logged = 0
+        """Counts lines of the log, also those that are no longer kept."""
+        self.tell: Callable[[Told], None] | None = None
+        """Hears of what is written here: the supervisor, while a terminal logs in."""
 
     def set(self, **lamps: Lamp) -> None:
         """Show these lamps. One that says the same as before keeps its `since`."""
@@ -42,6 +56,7 @@ class Board:
         new = Status(**values)
         if new != old:
             self.status = new
+            self._say("lit", **{name: getattr(new, name) for name in lamps})
             self._hub.publish([Change("status", "*")])
 
     def _aged(self, new: Lamp | None, old: Lamp) -> Lamp:
@@ -80,6 +95,7 @@ class Board:
         self.acting += 1
         self.turn += 1
         before: Lamp = getattr(self.status, name)
+        self._say("begun")
         self.lit(name, "busy", reason)
         try:
             yield
@@ -91,6 +107,7 @@ class Board:
         finally:
             self.acting -= 1
             self.turn += 1
+            self._say("done")
 
     def _unlit(self, name: str, reason: str, before: Lamp, error: BaseException) -> None:
         lamp: Lamp = getattr(self.status, name)
@@ -108,9 +125,21 @@ class Board:
         if self.events and (self.events[-1].source, self.events[-1].text) == (source, text):
             return
         self.events.append(Event(at=self._clock.now(), source=source, text=text, level=level))
+        self._say("said", said=self.events[-1])
         self._hub.publish([Change("event", "*")])
 
     def add_log(self, line: str) -> None:
         """A line of the gateway's log."""
         self.log.append(line)
+        self.logged += 1
         self._hub.publish([Change("log", "*")])
+
+    def mirror(self, status: Status) -> None:
+        """Show the lamps of another board as they are; a verb at work here knows better."""
+        if not self.acting and status != self.status:
+            self.status = status
+            self._hub.publish([Change("status", "*")])
+
+    def _say(self, what: str, *, said: Event | None = None, **lamps: Lamp) -> None:
+        if self.tell is not None:
+            self.tell(Told(what, lamps, said))

@@ -343,23 +343,27 @@ class LocalRuntime:
             if self._closed:
                 raise IbtuiError("ibtui is being closed.")
             if self._client is None:
-                door = await self._host.door()
-                # The network libraries: a look at a gateway that is down goes without them.
-                from ibtui.core.client import IbkrClient
-
-                self._client = IbkrClient(
-                    door.url,
-                    read_only=not self._profile.trading,
-                    trust=door.trust,
-                    clock=self.clock,
-                    timeout=self._timeout,
-                    insecure_http=self._profile.insecure_http,
-                    proxy=self._profile.proxy,
-                    store=self._store,
-                    hub=self._hub,
-                )
+                self._client = await self._make_client()
                 self._client.listeners.append(self._keeper.heard)
             return self._client
+
+    async def _make_client(self) -> IbkrClient:
+        """A client of the gateway itself; raises as `Host.door`."""
+        door = await self._host.door()
+        # The network libraries: a look at a gateway that is down goes without them.
+        from ibtui.core.client import IbkrClient
+
+        return IbkrClient(
+            door.url,
+            read_only=not self._profile.trading,
+            trust=door.trust,
+            clock=self.clock,
+            timeout=self._timeout,
+            insecure_http=self._profile.insecure_http,
+            proxy=self._profile.proxy,
+            store=self._store,
+            hub=self._hub,
+        )
 
     async def _drop_client(self) -> None:
         self._live.end()
