@@ -56,7 +56,7 @@ class Entry:
         """Tell the time line where a session that was opened elsewhere is not what the profile means."""
         found = {"paper" if account.paper else "live" for account in accounts}
         wanted = self.profile.account_type
-        if found and wanted not in found and self.profile.mode != "demo":
+        if found and wanted and wanted not in found and self.profile.mode != "demo":
             self._board.event(
                 "login", f"these are {found.pop()} accounts, and the profile is meant for {wanted}", "warn"
             )

@@ -96,8 +96,11 @@ class Opening:
         return None
 
     async def _check(self, paper: bool | None) -> None:
-        """Raises WrongAccountType, after a logout, where what IBKR says is not what the profile means."""
-        if paper is None or self.profile.mode == "demo":
+        """Raises WrongAccountType, after a logout, where what IBKR says is not what the profile means.
+
+        `ibtui serve` means either (empty) where nobody said which.
+        """
+        if paper is None or self.profile.mode == "demo" or not self.profile.account_type:
             return
         wanted, found = self.profile.account_type, "paper" if paper else "live"
         if wanted == found:

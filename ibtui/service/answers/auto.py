@@ -174,7 +174,8 @@ class AutoAnswers:
         return None
 
     async def _totp(self, challenge: Challenge) -> Code | None:
-        secret = await sources.of(self.profile, "totp_secret").read()
+        given: Secret | None = getattr(self._person, "totp_secret", None)  # for this login alone
+        secret = given or await sources.of(self.profile, "totp_secret").read()
         if secret is None:
             return None
         totp = ocra.read_totp(secret)

@@ -1,0 +1,242 @@
+"""The HTTP door of `ibtui serve`: the node service's routes (login.md §7), and two of our own.
+
+    GET    /api/service   health; 200 while the service lives
+    POST   /api/service   start the gateway, wait until it answers
+    PUT    /api/service   log in: username, password, totpSecret (JSON or form)
+    DELETE /api/service   stop the gateway
+    GET    /api/status    the lamps, as `ibtui status --json`
+    GET    /api/events    changes as they come (server-sent events)
+
+Bodies are JSON texts; what fails is a 400 with the node service's words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import sys
+from collections.abc import Callable
+from datetime import datetime
+
+from aiohttp import web
+
+from ibtui.clock import Clock, SystemClock, Tasks
+from ibtui.errors import GatewayDown, IbtuiError, UsageError
+from ibtui.gateway import procs
+from ibtui.service import http_guard, http_logins, http_texts, output
+from ibtui.service.host import starts_one
+from ibtui.service.http_events import Streams
+from ibtui.service.http_guard import Guard, said
+from ibtui.service.http_logins import Asked, Logins, PutAnswers, Shared
+from ibtui.service.runtime import Runtime
+
+BODY_MAX = 16 * 1024
+BODY_S = 10.0
+"""Seconds a client may take to send its body."""
+LOOK_S = 4.0
+"""Seconds a caller of /api/status waits for a new look; then it gets what is known."""
+STATUS = "/iserver/auth/status"
+_log = logging.getLogger("ibtui.http")
+
+
+class HttpDoor:
+    """Serves a runtime over HTTP.
+
+    Args:
+        runtime: says which runtime; asked at each request, so that it may be replaced.
+        guard: who may come in.
+    """
+
+    def __init__(
+        self,
+        runtime: Callable[[], Runtime],
+        guard: Guard,
+        *,
+        clock: Clock | None = None,
+        streams: Streams | None = None,
+    ) -> None:
+        self._runtime_now = runtime
+        self._guard = guard
+        self._clock = clock or SystemClock()
+        self._streams = streams or Streams()
+        self._tasks = Tasks()
+        self._start: Shared[None] = Shared(self._tasks, "start over HTTP")
+        self._looking: Shared[None] = Shared(self._tasks, "look over HTTP")
+        self._logins = Logins(self._tasks, self._login)
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def _runtime(self) -> Runtime:
+        return self._runtime_now()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a start or a login is at work."""
+        return self._start.busy or self._logins.busy
+
+    def routes(self) -> list[web.RouteDef]:
+        """All of them; each also with a slash at its end, as there."""
+        return [
+            web.route(method, f"/api/{path}{slash}", handler)
+            for method, path, handler in (
+                ("GET", "service", self._health),
+                ("HEAD", "service", self._health),
+                ("POST", "service", self._post),
+                ("PUT", "service", self._put),
+                ("DELETE", "service", self._delete),
+                ("GET", "status", self._status),
+                ("GET", "events", self._events),
+            )
+            for slash in ("", "/")
+        ]
+
+    def app(self) -> web.Application:
+        """The application, guard included."""
+        app = web.Application(client_max_size=BODY_MAX, middlewares=[http_guard.middleware(self._guard)])
+        app.add_routes(self.routes())
+        app.on_response_prepare.append(http_guard.plain_head)
+        return app
+
+    async def open(self, host: str, port: int) -> str:
+        """Listen; returns the origin, with the port that was taken for port 0.
+
+        Raises:
+            IbtuiError: the port is taken (says by whom), or the address is not ours.
+        """
+        runner = web.AppRunner(
+            self.app(), access_log=None, logger=_log, keepalive_timeout=30.0, shutdown_timeout=2.0
+        )
+        await runner.setup()
+        site = web.TCPSite(runner, host, port, reuse_address=True)
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise await _not_listening(error, host, port) from None
+        self._runner = runner
+        name = f"[{host}]" if ":" in host else host
+        return f"http://{name}:{runner.addresses[0][1]}"
+
+    async def close(self) -> None:
+        """Stop listening; what is at work is cancelled."""
+        self._streams.close()
+        await self._tasks.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    # The node service's routes -------------------------------------------------------
+
+    async def _health(self, request: web.Request) -> web.Response:
+        now = self._clock.now()
+        return said(
+            {"status": "OK", "timestamp": _timestamp(now), **output.status_json(self._runtime.status)}
+        )
+
+    async def _post(self, request: web.Request) -> web.Response:
+        try:
+            await self._start.run(self._start_gateway)
+        except IbtuiError as error:
+            text = str(error)
+            if isinstance(error, GatewayDown) and not starts_one(self._runtime.profile):
+                text = f"{http_texts.NO_PROGRAM}. Set IB_GATEWAY_BIN and IB_GATEWAY_CONF. {text}"
+            return said(http_texts.line(http_texts.LAUNCHING, text), 400)
+        return said("OK")
+
+    async def _start_gateway(self) -> None:
+        await self._runtime.start_gateway(output.say)
+
+    async def _put(self, request: web.Request) -> web.Response:
+        try:
+            asked = http_logins.read(await _body(request), request.content_type)
+        except UsageError as error:
+            return said(error.what, 400)
+        try:
+            return said(await self._logins.put(asked))
+        except IbtuiError as error:
+            text = http_texts.of(error, self._runtime.login_facts, self._clock.now())
+            return said(http_texts.line(http_texts.AUTHENTICATING, text), 400)
+
+    async def _login(self, asked: Asked) -> object:
+        """One login; returns IBKR's own auth/status, as the node service hands it on."""
+        await self._start.settled()
+        runtime = self._runtime
+        try:
+            found = await runtime.refresh()
+        except UsageError:
+            found = runtime.status  # whom to trust is not known: the login says so
+        if found.gateway.state in ("off", "unknown"):
+            raise IbtuiError(http_texts.NOT_STARTED)
+        await runtime.login(PutAnswers(asked), factor="totp" if asked.totp else "")
+        return await runtime.request(STATUS)
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        runtime = self._runtime
+        await self._start.cancel()
+        try:
+            await runtime.stop_gateway()
+        except IbtuiError as error:
+            if starts_one(runtime.profile) or runtime.status.gateway.state == "on":
+                return said(http_texts.line(http_texts.STOPPING, str(error)), 400)
+        return said("OK")
+
+    # Ours ----------------------------------------------------------------------------
+
+    async def _status(self, request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await self._looking.run(self._look)
+        except (TimeoutError, IbtuiError):
+            pass  # the lamps say what is wrong
+        return said(output.status_json(self._runtime.status))
+
+    async def _look(self) -> None:
+        await self._runtime.refresh()
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        return await self._streams.serve(self._runtime, request)
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(reason="The body did not come") from None
+
+
+async def _not_listening(error: OSError, host: str, port: int) -> IbtuiError:
+    if error.errno == errno.EADDRINUSE:
+        who = await asyncio.to_thread(procs.holder, port)
+        fix = "Stop it, or choose another port: serve.port, IB_GATEWAY_SERVICE_PORT or --port."
+        if sys.platform == "darwin" and port in (5000, 7000):
+            fix = f"macOS uses it for AirPlay. {fix}"
+        return IbtuiError(f"Port {port} is taken{f' by {who}' if who else ''}.", fix)
+    why = error.strerror or str(error)
+    return IbtuiError(f"ibtui cannot listen at {host}:{port}: {why}.", "Correct serve.host and serve.port.")
+
+
+def _timestamp(now: datetime) -> str:
+    """As JavaScript's toISOString."""
+    return f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
+
+
+def problem_of(host: str, *, token: bool, insecure: bool) -> UsageError | None:
+    """Why the door must not be opened there; None when it may."""
+    if host in http_guard.LOCAL or token or insecure:
+        return None
+    return UsageError(
+        f"serve.host = {host!r} lets other machines in, and no token is set.",
+        "Set serve_token of the profile (a file, a credential, a command), or serve.insecure_bind = true.",
+    )
+
+
+def risk_of(host: str, *, token: bool) -> str:
+    """What listening there risks, to be said at each start; empty on loopback."""
+    if host in http_guard.LOCAL:
+        return ""
+    who = "whoever shows the token" if token else "whoever reaches this port, without any token,"
+    return (
+        f"Warning: listening at {host}, plain HTTP: {who} can start, stop and log in;"
+        " passwords and the token travel in clear unless something in front of it speaks TLS."
+    )
