@@ -393,7 +393,7 @@ class IbtuiApp(ThemedApp):
         which would keep amounts unmasked.
         """
         mode = getattr(screen, "mode", "")
-        here = mode if mode in dict(keymap.SCREENS) else None
+        here = mode if mode in keymap.TITLES else None
         for key in keymap.KEYS:
             if key.palette or key.screen == here:
                 callback = partial(self.run_action, key.action, screen)

@@ -25,8 +25,14 @@ class Key:
     palette: bool = False
 
 
-SCREENS = (("session", "Session"), ("positions", "Positions"), ("orders", "Orders"), ("account", "Account"))
-"""Mode and title, in the order of their digits."""
+SCREENS = (
+    ("1", "session", "Session"),
+    ("2", "positions", "Positions"),
+    ("3", "orders", "Orders"),
+    ("4", "account", "Account"),
+)
+"""Digit, mode and title; where a mode comes from: `screens.places`."""
+TITLES = {mode: title for _, mode, title in SCREENS}
 
 _ROWS = (
     ("slash", "filter", "filter", "Show only rows with these words; esc shows all", True),
@@ -63,15 +69,15 @@ _WIZARD = (
 KEYS: tuple[Key, ...] = (
     *(
         Key(
-            str(digit),
+            digit,
             f"go.{mode}",
             f"app.go('{mode}')",
-            str(digit),
+            digit,
             f"Go to {title}",
             footer=False,
             palette=True,
         )
-        for digit, (mode, title) in enumerate(SCREENS, 1)
+        for digit, mode, title in SCREENS
     ),
     Key("question_mark,f1", "help", "app.show_help", "help", "Show the keys that work here", palette=True),
     Key("ctrl+p", "palette", "app.command_palette", "commands", "Find a command by name"),

@@ -23,7 +23,7 @@ from ibtui.ui.widgets.too_small import TooSmall, fits
 if TYPE_CHECKING:
     from ibtui.ui.app import IbtuiApp
 
-_DIGITS = tuple((str(number), f"app.go('{mode}')") for number, (mode, _) in enumerate(keymap.SCREENS, 1))
+_DIGITS = tuple((digit, f"app.go('{mode}')") for digit, mode, _ in keymap.SCREENS)
 
 
 class Pane(Screen[None]):

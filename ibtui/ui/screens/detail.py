@@ -162,7 +162,7 @@ _TABLE_KEYS = (
 def help_lines(screen: str) -> list[Line]:
     """The help page of a screen."""
     out: list[Line] = []
-    title = dict(keymap.SCREENS).get(screen, screen.capitalize())
+    title = keymap.TITLES.get(screen, screen.capitalize())
     blocks = [(title, [(keymap.face(key.key), key.description) for key in keymap.of(screen)])]
     if screen in ("positions", "orders"):
         blocks.append(("In the table", list(_TABLE_KEYS)))
