@@ -10,7 +10,8 @@
     ├── LoginRefused                5   wrong user name or password
     │   ├── CodeRefused             5   right password, wrong code of the second factor
     │   ├── Backoff                 5   an automatic login has to wait after failed ones
-    │   └── LoginLocked             5   no further attempt is allowed
+    │   ├── LoginLocked             5   no further attempt is allowed
+    │   └── TokenRefused            5   OAuth: IBKR gives no token for this registration
     ├── WrongAccountType            5   a paper login in a live profile, or the reverse
     ├── PersonNeeded                6   only a person can give what is missing
     │   └── FactorUnsupported       6   a second factor that only IBKR's own page can answer
@@ -113,6 +114,16 @@ class LoginLocked(LoginRefused):
     """No further attempt is allowed, by IBKR or by our own limit; trying again makes it worse."""
 
     title = "The account is locked"
+
+
+class TokenRefused(LoginRefused):
+    """OAuth: IBKR gives no token for this registration; `waiting_helps` where time may mend it."""
+
+    title = "IBKR gives no token"
+
+    def __init__(self, what: str, fix: str = "", *, waiting_helps: bool = False) -> None:
+        super().__init__(what, fix)
+        self.waiting_helps = waiting_helps
 
 
 class WrongAccountType(IbtuiError):
