@@ -18,9 +18,11 @@ from ibtui.core import session as sessions
 from ibtui.core.endpoints import accounts, session
 from ibtui.core.endpoints.common import Call
 from ibtui.core.feed import Hub
+from ibtui.core.link import StreamState
+from ibtui.core.live import OnFrame
 from ibtui.core.load import PARTS, Loader
 from ibtui.core.models import Accounts, AuthStatus, Event, Tickle
-from ibtui.core.pacing import Pacing
+from ibtui.core.pacing import Pacing, Unpaced
 from ibtui.core.rest import Rest
 from ibtui.core.store import Store
 from ibtui.core.stream import Stream
@@ -50,7 +52,8 @@ class IbkrClient:
     With https on loopback and no `trust`, the certificate of the first connection is
     pinned for this client's life (`client.trust.fingerprint`); elsewhere the system's
     CAs decide. `timeout` is in seconds, per attempt. A `store` and `hub` handed in outlive
-    the client. Nothing is read from the environment.
+    the client. With `uds` everything goes over that Unix socket, the door of a supervisor, which
+    counts requests for all its clients. Nothing is read from the environment.
 
     Raises:
         UsageError: the address or mapping is not valid, or plain http would leave this machine.
@@ -68,11 +71,12 @@ class IbkrClient:
         proxy: str = "",
         store: Store | None = None,
         hub: Hub | None = None,
+        uds: str = "",
     ) -> None:
         if not isinstance(target, str):
             raise _oauth(target)
         self.clock: Clock = clock or SystemClock()
-        self.pacing = Pacing(self.clock)
+        self.pacing = Unpaced(self.clock) if uds else Pacing(self.clock)
         self.rest = Rest(
             target,
             trust,
@@ -82,6 +86,7 @@ class IbkrClient:
             timeout=timeout,
             proxy=proxy,
             insecure_http=insecure_http,
+            uds=uds,
         )
         self.store = store or Store(self.clock)
         self.hub = hub or Hub()
@@ -89,6 +94,7 @@ class IbkrClient:
         self.listeners: list[Callable[[Event], None]] = []
         """Hear of what happens while watching: the socket, gaps, notices."""
         self._proxy = proxy
+        self._uds = uds
         self._loader = Loader(self.call, self.store, self.hub, self.clock)
         self._streams: dict[Stream, Callable[[], None]] = {}
         self._watcher: Watcher | None = None
@@ -192,16 +198,19 @@ class IbkrClient:
         *,
         write: Callable[[str], None] | None = None,
         cookie: str = "json",
+        on_frame: OnFrame | None = None,
+        on_state: Callable[[StreamState], None] | None = None,
     ) -> Stream:
         """A WebSocket that opens with its first reader and keeps itself open until `close`.
 
         `debug` is any of `open`, `close`, `send`, `receive`, `error`; these are written,
-        without cookies or tokens, to `write` or the log `ibtui.socket`.
+        without cookies or tokens, to `write` or the log `ibtui.socket`. `on_frame` hears each frame
+        as it came and says whether it is dealt with, `on_state` of opening and closing.
 
         Raises:
             UsageError: an unknown debug word.
         """
-        return self._stream(debug=debug, write=write, cookie=cookie)
+        return self._stream(debug=debug, write=write, cookie=cookie, on_frame=on_frame, on_state=on_state)
 
     def _stream(self, **more: Any) -> Stream:
         stream = Stream(
@@ -212,14 +221,18 @@ class IbkrClient:
             pacing=self.pacing,
             read_only=self.rest.read_only,
             proxy=self._proxy,
+            uds=self._uds,
             **more,
         )
         listener = self._streams[stream] = lambda: stream.token_changed(self.token.secret)
         self.token.listen(listener)
         return stream
 
-    async def _end(self, stream: Stream) -> None:
-        self.token.leave(self._streams.pop(stream))
+    async def end(self, stream: Stream) -> None:
+        """Close a socket of `socket` for good and forget it; harmless when that is done."""
+        listener = self._streams.pop(stream, None)
+        if listener is not None:
+            self.token.leave(listener)
         await stream.close()
 
     async def _present(self) -> Secret | None:
@@ -284,7 +297,7 @@ class IbkrClient:
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             await watcher.close()
-            await self._end(watcher.stream)
+            await self.end(watcher.stream)
 
     async def logout(self) -> None:
         """End the brokerage session and the login (web-api.md §2.6); raises as `request`."""
@@ -309,7 +322,7 @@ class IbkrClient:
         """Close sockets and connections; the session itself lives on at the gateway."""
         await self.unwatch()
         for stream in list(self._streams):
-            await self._end(stream)
+            await self.end(stream)
         await self.rest.close()
 
 

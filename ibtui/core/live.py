@@ -33,7 +33,6 @@ TIC_S = 55.0
 LOOK_S = 1.0
 """Between two looks at the clock."""
 WELCOME_S = 5.0
-SPACING_S = 0.1
 PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 _TRADES = ("shs", "inp")
@@ -41,6 +40,8 @@ _log = logging.getLogger("ibtui.socket")
 
 GiveSession = Callable[[], Awaitable[Secret | None]]
 OnEvent = Callable[[wire.Event], None]
+OnFrame = Callable[[wire.Frame], bool]
+"""Hears a frame as it came; True: it is dealt with."""
 
 
 class Live(Topics):
@@ -58,6 +59,7 @@ class Live(Topics):
         write: Callable[[str], None] | None = None,
         read_only: bool = True,
         on_event: OnEvent | None = None,
+        on_frame: OnFrame | None = None,
         on_gap: Callable[[], None] | None = None,
         on_state: Callable[[StreamState], None] | None = None,
     ) -> None:
@@ -72,6 +74,7 @@ class Live(Topics):
         self._write = write or _log.info
         self._read_only = read_only
         self._on_event = on_event
+        self._on_frame = on_frame
         self._on_gap = on_gap
         self._on_state = on_state
         self._tasks = Tasks(self._failed)
@@ -274,6 +277,8 @@ class Live(Topics):
         self._news = True
         if self._debug and "receive" in self._debug:
             self._say("receive", data if isinstance(data, str) else bytes(data).decode("utf-8", "replace"))
+        if self._on_frame is not None and self._on_frame(data):
+            return
         if self._iterators:
             message = wire.parse(data)
             if not isinstance(message, wire.Garbage):
@@ -334,7 +339,7 @@ class Live(Topics):
             raise Unreachable("The WebSocket is not open.", "It is being opened again; try in a moment.")
         await self._pacing.frame()
         await self._send_raw(frame)
-        await self.clock.sleep(SPACING_S)
+        await self.clock.sleep(self._pacing.spacing)
 
     async def _send_raw(self, frame: str) -> None:
         if self._link is None:

@@ -19,6 +19,8 @@ WINDOW = 1.1
 """Seconds in which `PER_SECOND` requests may leave."""
 PER_SECOND = 10
 HISTORY_AT_ONCE = 5
+SPACING_S = 0.1
+"""Between two frames of a WebSocket (§7.8)."""
 _QUARTER = 15 * 60.0
 
 _BUDGETS: tuple[tuple[re.Pattern[str], float], ...] = tuple(
@@ -64,6 +66,8 @@ class Pacing:
     `max_wait` seconds is the longest a request may wait for its own budget or for the end
     of a cool-down; beyond that it fails at once with `errors.Pacing`.
     """
+
+    spacing = SPACING_S
 
     def __init__(self, clock: Clock | None = None, max_wait: float = 70.0) -> None:
         self.clock = clock or SystemClock()
@@ -140,3 +144,20 @@ class Pacing:
         """A request went through: the next cool-down starts small again."""
         if self._penalty and self.clock.monotonic() >= self._blocked_until:
             self._penalty = 0.0
+
+
+class Unpaced(Pacing):
+    """Lets everything pass: behind the supervisor's socket it is counted there, once for all clients."""
+
+    spacing = 0.0
+
+    @asynccontextmanager
+    async def slot(self, method: str, path: str) -> AsyncIterator[None]:
+        """No wait."""
+        yield
+
+    async def frame(self) -> None:
+        """No wait."""
+
+    def cool_down(self) -> None:
+        """The supervisor holds everything back by itself."""

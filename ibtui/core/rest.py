@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -21,12 +21,13 @@ import msgspec
 import ibtui
 from ibtui.auth.effects import Reply, Send
 from ibtui.clock import Clock, SystemClock
-from ibtui.core import failures
+from ibtui.core import failures, relayed
 from ibtui.core import trust as tls
 from ibtui.core.address import Address
 from ibtui.core.lean import httpx
 from ibtui.core.pacing import Pacing, interval
 from ibtui.core.readonly import changes_orders
+from ibtui.core.relayed import Asked, Given
 from ibtui.core.trust import Trust
 from ibtui.errors import (
     GatewayDown,
@@ -42,6 +43,9 @@ from ibtui.errors import Pacing as PacingError
 from ibtui.log import quiet_libraries
 
 USER_AGENT = f"ibtui/{ibtui.__version__}"
+LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30)
+RELAYED_S = 80.0
+"""Seconds that a request may wait for its slot at the supervisor (`Pacing.max_wait`), and some more."""
 CONNECT_S = 5.0
 """Seconds for the connection itself, TLS included."""
 RETRY_AFTER = (1.0, 2.0)
@@ -56,7 +60,8 @@ class Rest:
     """A connection pool to one origin.
 
     `timeout` seconds bound each attempt of a request; waiting for a pacing slot comes on
-    top. `read_only` refuses order-changing requests before anything is sent.
+    top. `read_only` refuses order-changing requests before anything is sent. With `uds` all goes
+    over that Unix socket, to a supervisor that waits for slots and times requests itself.
 
     Raises:
         UsageError: the address is not valid, or plain http would leave this machine.
@@ -73,15 +78,18 @@ class Rest:
         timeout: float = 15.0,
         proxy: str = "",
         insecure_http: bool = False,
+        uds: str = "",
     ) -> None:
         quiet_libraries()
-        self.address = Address.parse(base_url, insecure_http=insecure_http)
+        self.address = Address.parse(base_url, insecure_http=insecure_http or bool(uds))
         self.trust = trust or tls.for_host(self.address.scheme, self.address.host)
         self.clock = clock or SystemClock()
         self.pacing = pacing or Pacing(self.clock)
         self.read_only = read_only
-        self.timeout = timeout
+        # The supervisor always answers, if only to say that the gateway did not.
+        self.timeout = timeout + RELAYED_S if uds else timeout
         self._proxy = proxy
+        self._uds = uds
         self._api = self._client(CookieJar(DefaultCookiePolicy(allowed_domains=[])))
         self._login: httpx.AsyncClient | None = None
 
@@ -94,7 +102,10 @@ class Rest:
             proxy=self._proxy or None,
             follow_redirects=False,
             timeout=httpx.Timeout(self.timeout, connect=min(CONNECT_S, self.timeout)),
-            limits=httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30),
+            limits=LIMITS,
+            transport=httpx.AsyncHTTPTransport(verify=context, limits=LIMITS, uds=self._uds)
+            if self._uds
+            else None,
             headers={"User-Agent": USER_AGENT, "Accept": "application/json, */*"},
             cookies=jar,
         )
@@ -186,7 +197,7 @@ class Rest:
         try:
             # httpx times each read; a server that trickles would never end.
             async with asyncio.timeout(self.timeout + CONNECT_S):
-                return await client.send(request)
+                response = await client.send(request)
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, TimeoutError, OSError) as error:
             raise self._transport(error, what) from error
         except RuntimeError as error:
@@ -194,12 +205,48 @@ class Rest:
                 raise
             # Not `Unreachable`: there is no use in asking again over this client.
             raise GatewayDown(f"{what}: the connection was closed meanwhile.", "Try again.") from error
+        told = relayed.unpack(response.headers, response.content) if self._uds else None
+        if told is not None:
+            raise told
+        return response
+
+    async def forward(self, asked: Asked, leaving: Callable[[], None] | None = None) -> Given:
+        """One attempt of somebody else's request: paced, timed and refused as our own, handed back as it is.
+
+        `leaving` is called when its slot has come. Replies with an error status are no failure here.
+
+        Raises:
+            TradingLocked: the client is read-only and this would change an order; nothing was sent.
+            UsageError: the path is none of `/v1/` or `/sso/`; nothing was sent.
+            GatewayDown, CertificateMismatch, Pacing, Stalled, Unreachable: there was no reply.
+        """
+        if not asked.path.startswith(("/v1/", "/sso/")):
+            raise UsageError("Only paths below /v1/ and /sso/ are passed on.")
+        self._check(asked.method, asked.path, None)
+        request = self._api.build_request(
+            asked.method,
+            self.address.origin + asked.path,
+            content=asked.body or None,
+            headers=asked.headers,
+        )
+        async with self.pacing.slot(asked.method, asked.path):
+            if leaving is not None:
+                leaving()
+            what = f"{asked.method} {asked.path.split('?', 1)[0]}"
+            response = await self._exchange(self._api, request, what)
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            self.pacing.cool_down()
+        elif response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+            self.pacing.fine()
+        return Given(response.status_code, response.headers.multi_items(), response.content)
 
     def _transport(self, error: Exception, what: str) -> IbtuiError:
         where = self.address.where
         found = tls.mismatch(error, where)
         if found is not None:
             return found
+        if self._uds and isinstance(error, httpx.NetworkError):
+            return relayed.gone()
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
             return GatewayDown(f"Nothing answers at {where}.", "Start the gateway, or correct its address.")
         if isinstance(error, (httpx.TimeoutException, TimeoutError)):

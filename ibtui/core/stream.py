@@ -17,9 +17,10 @@ from websockets.protocol import State
 
 import ibtui
 from ibtui.clock import Clock
+from ibtui.core import relayed
 from ibtui.core import trust as tls
 from ibtui.core.link import StreamState
-from ibtui.core.live import GiveSession, Live, OnEvent
+from ibtui.core.live import GiveSession, Live, OnEvent, OnFrame
 from ibtui.core.pacing import Pacing
 from ibtui.core.trust import Trust
 from ibtui.core.wire import decode as wire
@@ -178,8 +179,8 @@ class Stream(Live):
     """One WebSocket to a gateway, kept open from `open` to `close`.
 
     `session` gives the token to present and is asked before each connection. `on_event`
-    hears every event, `on_gap` every time the socket is back after having been away,
-    `on_state` of opening and closing. `debug` words (`open close send receive error`) are
+    hears every event but those whose frame `on_frame` has dealt with, `on_gap` every time the
+    socket is back after having been away, `on_state` of opening and closing. `debug` words (`open close send receive error`) are
     written, redacted, to `write` or the log `ibtui.socket`. `cookie` is a word of `COOKIES`.
 
     Raises:
@@ -199,7 +200,9 @@ class Stream(Live):
         cookie: str = "json",
         read_only: bool = True,
         proxy: str = "",
+        uds: str = "",
         on_event: OnEvent | None = None,
+        on_frame: OnFrame | None = None,
         on_gap: Callable[[], None] | None = None,
         on_state: Callable[[StreamState], None] | None = None,
     ) -> None:
@@ -208,7 +211,7 @@ class Stream(Live):
         quiet_libraries()
         super().__init__(
             url,
-            partial(_dial, trust=trust, cookie=cookie, proxy=proxy),
+            partial(_dial, trust=trust, cookie=cookie, proxy=proxy, uds=uds),
             session,
             clock=clock,
             pacing=pacing,
@@ -216,13 +219,14 @@ class Stream(Live):
             write=write,
             read_only=read_only,
             on_event=on_event,
+            on_frame=on_frame,
             on_gap=on_gap,
             on_state=on_state,
         )
 
 
 async def _dial(
-    url: str, token: Secret | None, take: Take, *, trust: Trust, cookie: str, proxy: str
+    url: str, token: Secret | None, take: Take, *, trust: Trust, cookie: str, proxy: str, uds: str = ""
 ) -> _Link:
     headers = {}
     if token is not None and cookie != "message":
@@ -243,23 +247,29 @@ async def _dial(
             compression=None,
             logger=_silent,
             create_connection=cast(Any, partial(_Socket, take=take)),
+            **({"unix": True, "path": uds} if uds else {}),
         )
     except (OSError, ssl.SSLError, WebSocketException, TimeoutError) as error:
-        raise _trouble(error, url.split("://", 1)[-1].split("/", 1)[0]) from error
+        raise _trouble(error, url.split("://", 1)[-1].split("/", 1)[0], bool(uds)) from error
     return _Link(socket)
 
 
-def _trouble(error: Exception, where: str) -> IbtuiError:
+def _trouble(error: Exception, where: str, uds: bool) -> IbtuiError:
     found = tls.mismatch(error, where)
     if found is not None:
         return found
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
+        told = relayed.unpack(error.response.headers, bytes(error.response.body or b"")) if uds else None
+        if told is not None:
+            return told
         if status in (401, 403) or 300 <= status < 400:
             return NotLoggedIn(f"The WebSocket was refused (status {status}).", "Log in first.")
         return Unreachable(f"The WebSocket was refused (status {status}).", "Try again later.")
     if isinstance(error, TimeoutError):
         return Stalled(f"The WebSocket at {where} did not open within {OPEN_S:g} s.")
     if isinstance(error, OSError):
+        if uds:
+            return relayed.gone()
         return GatewayDown(f"Nothing answers at {where}.", "Start the gateway, or correct its address.")
     return Unreachable(f"The WebSocket at {where} broke while opening ({type(error).__name__}).")

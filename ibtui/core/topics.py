@@ -158,6 +158,10 @@ class Topics:
         if subscription.unsubscribe is not None:
             await self._unwish(subscription.unsubscribe)
 
+    def forget(self) -> None:
+        """Hold nothing any more, and say nothing: the socket that knew of it is gone."""
+        self._held.clear()
+
     def listen(self, messages: Messages) -> None:
         """Deliver to `messages` from now on."""
         self._iterators.append(messages)
