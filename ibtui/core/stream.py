@@ -180,8 +180,9 @@ class Stream(Live):
 
     `session` gives the token to present and is asked before each connection. `on_event`
     hears every event but those whose frame `on_frame` has dealt with, `on_gap` every time the
-    socket is back after having been away, `on_state` of opening and closing. `debug` words (`open close send receive error`) are
-    written, redacted, to `write` or the log `ibtui.socket`. `cookie` is a word of `COOKIES`.
+    socket is back after having been away, `on_state` of opening and closing. `debug` words (`open
+    close send receive error`) are written, redacted, to `write` or the log `ibtui.socket`. `cookie`
+    is a word of `COOKIES`.
 
     Raises:
         UsageError: an unknown debug or cookie word.
@@ -229,6 +230,7 @@ async def _dial(
     url: str, token: Secret | None, take: Take, *, trust: Trust, cookie: str, proxy: str, uds: str = ""
 ) -> _Link:
     headers = {}
+    door: dict[str, Any] = {"unix": True, "path": uds} if uds else {}
     if token is not None and cookie != "message":
         text = token.reveal()
         value = text if cookie == "plain" else msgspec.json.encode({"session": text}).decode()
@@ -247,7 +249,7 @@ async def _dial(
             compression=None,
             logger=_silent,
             create_connection=cast(Any, partial(_Socket, take=take)),
-            **({"unix": True, "path": uds} if uds else {}),
+            **door,
         )
     except (OSError, ssl.SSLError, WebSocketException, TimeoutError) as error:
         raise _trouble(error, url.split("://", 1)[-1].split("/", 1)[0], bool(uds)) from error
