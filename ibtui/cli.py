@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ibtui import cli_ibkey
+from ibtui import cli_config, cli_ibkey
 from ibtui.errors import IbtuiError, ReaderGone, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -259,45 +259,7 @@ def ws(context: Any, **options: Any) -> Any:
     return raw.ws(context, **options)
 
 
-@app.group(cls=Group)
-def config() -> None:
-    """Settings and where they come from."""
-
-
-@config.command("init")
-@click.option("--config", "path", type=_PATH, metavar="FILE", help="Settings file.")
-def config_init(path: Path | None) -> Any:
-    """Write the commented defaults to edit. Example: ibtui config init"""
-    from ibtui.service.commands import settings
-
-    return settings.init(path or _outer().get("config"))
-
-
-@config.command("path")
-@click.option("--config", "path", type=_PATH, metavar="FILE", help="Settings file.")
-def config_path(path: Path | None) -> Any:
-    """Print where the settings file lies. Example: $EDITOR $(ibtui config path)"""
-    from ibtui.service.commands import settings
-
-    return settings.path(path or _outer().get("config"))
-
-
-@config.command("check")
-@common
-def config_check(context: Any) -> Any:
-    """Read the settings and say what is wrong. Example: ibtui config check"""
-    from ibtui.service.commands import settings
-
-    return settings.check(context)
-
-
-@config.command("show")
-@common
-def config_show(context: Any) -> Any:
-    """Every setting, its value and its origin. Example: ibtui config show"""
-    from ibtui.service.commands import settings
-
-    return settings.show(context)
+app.add_command(cli_config.group(Group, common, _outer))
 
 
 @app.command()

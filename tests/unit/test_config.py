@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ibtui import config
-from ibtui.config import Addresses, Profile, Settings, Source, Ui, load
+from ibtui.config import Addresses, Profile, Serve, Settings, Source, Ui, load
 from ibtui.errors import UsageError
 
 
@@ -23,6 +23,7 @@ def write(tmp_path: Path, text: str, mode: int = 0o600) -> Path:
 def test_the_example_is_the_defaults_key_for_key() -> None:
     example = tomllib.loads(config.example_text())
     plain = {"profile": Settings().profile, "ui": table(Ui()), "addresses": table(Addresses())}
+    plain["serve"] = table(Serve())
     assert example == {**plain, "profiles": {"default": table(Profile())}}
 
 
@@ -73,7 +74,7 @@ def test_an_environment_variable_names_a_dashed_profile(tmp_path: Path) -> None:
         ("ui = 3\n", "ui must be a table"),
         ("[profiles]\nx = 1\n", "profiles.x must be a table"),
         ("[profiles.a]\nmode = 'gatway'\n", "mode: must be one of .*did you mean 'gateway'"),
-        ("[profiles.a]\naccount_type = 'demo'\n", "paper or live"),
+        ("[profiles.a]\naccount_type = 'demo'\n", "paper, live"),
         ("[profiles.a]\ngateway_url = 'localhost:5000'\n", "must look like https"),
         ("[profiles.a]\ngateway_url = 'http://10.0.0.1:5000'\n", "in clear"),
         ("[profiles.a]\nfingerprint = 'abc'\n", "64 hex digits"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,58 @@ def show(context: Context) -> int:
     return 0
 
 
+def change(context: Context, key: str, value: str) -> int:
+    """Set one key; the value is TOML, or a text as it stands."""
+    from ibtui import rewrite
+
+    if len(key.split(".")) == 1 and key != "profile":
+        key = f"profiles.{context.settings.profile}.{key}"
+    path_ = context.settings.path
+    rewrite.set_key(path_, key, _meant(value))
+    output.say(f"{key} is set in {path_}.")
+    origin = config.load(path_).origins.get(key, "")
+    if origin.startswith("environment"):
+        output.say(f"{origin.removeprefix('environment ')} is set in the environment and beats it.")
+    return 0
+
+
+def _meant(text: str) -> Any:
+    """`true`, `30` and `["a", "b"]` as TOML reads them; everything else is a text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def take_in(context: Context, *, dry: bool) -> int:
+    """Write what other programs' variables say into the chosen profile; secrets stay where they are."""
+    from ibtui import importing, rewrite
+
+    found = importing.read(config.environment())
+    if not found.keys and not found.left:
+        raise UsageError(
+            "None of the variables IBEAM_…, IB_GATEWAY_… or IB_AUTH_… is set.",
+            "Set them as the other program has them (set -a; . ./its.env), then try again.",
+        )
+    name = context.settings.profile
+    changes = {f"profiles.{name}.{key}": value for key, (value, _) in found.keys.items()}
+    if changes and not dry:
+        rewrite.set_keys(context.settings.path, changes)
+    for key, (value, variable) in found.keys.items():
+        shown = "where it is, in that variable" if isinstance(value, dict) else value
+        output.say(f"{variable:<32} {key} = {shown}")
+    for variable, why in found.left.items():
+        output.say(f"{variable:<32} left: {why}")
+    done = "would be written" if dry else "written"
+    output.say(f"{len(changes)} keys {done} to [profiles.{name}] of {context.settings.path}.")
+    if context.as_json:
+        output.dump({"profile": name, "keys": [*found.keys], "left": dict(found.left), "written": not dry})
+    return 0
+
+
 def _rows(context: Context) -> list[dict[str, Any]]:
     settings = context.settings
-    tables: list[tuple[str, Any]] = [("ui", settings.ui), ("addresses", settings.addresses)]
+    tables: list[tuple[str, Any]] = [(name, getattr(settings, name)) for name in config.SECTIONS]
     tables += [(f"profiles.{name}", profile) for name, profile in settings.profiles.items()]
     out = [_row("profile", settings.profile, settings.origins)]
     for prefix, table in tables:

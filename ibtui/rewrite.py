@@ -1,0 +1,99 @@
+"""Changes single keys of the settings file; comments, order and everything else stay as they are."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AbstractTable
+
+from ibtui import config, paths
+from ibtui.errors import UsageError
+
+
+def set_key(path: Path, dotted: str, value: Any) -> None:
+    """`set_keys` for one key, as in `profiles.default.account_type`."""
+    set_keys(path, {dotted: value})
+
+
+def set_keys(path: Path, changes: Mapping[str, Any]) -> None:
+    """Set keys of the settings file in one step; a file that is not there is made (0600).
+
+    `value` is a text, number, boolean, a list of texts, or a mapping, which takes the place of the table
+    of that name. The result is read as settings before it replaces the file, so a bad value changes nothing.
+
+    Raises:
+        UsageError: an unknown key or a bad value, or the file cannot be read, is not TOML, or cannot
+            be written.
+    """
+    try:
+        if not path.parent.exists():
+            paths.private(path.parent)
+        with _alone(path):
+            text = path.read_text("utf-8") if path.exists() else ""
+            changed = _changed(text, changes, path)
+            _check(path, changed)
+            paths.write_private(path, changed.encode())
+    except OSError as error:
+        raise UsageError(
+            f"The settings file {path} cannot be changed: {error.strerror}.", "Check its folder's rights."
+        ) from None
+
+
+def _changed(text: str, changes: Mapping[str, Any], path: Path) -> str:
+    try:
+        document = tomlkit.parse(text)
+        for dotted, value in changes.items():
+            *tables, key = dotted.split(".")
+            table: Any = document
+            for name in tables:
+                if name not in table:
+                    table[name] = tomlkit.table(is_super_table=name == "profiles")
+                table = table[name]
+                if not isinstance(table, AbstractTable):
+                    raise UsageError(f"{path}: {name} is not a table.", "Correct it there.")
+            table[key] = _item(value)
+    except (TOMLKitError, ValueError) as error:
+        raise UsageError(
+            f"The settings file {path} is not TOML: {error}.", "Correct it there; then: ibtui config check"
+        ) from None
+    return tomlkit.dumps(document).rstrip("\n") + "\n"
+
+
+def _item(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        table = tomlkit.table()
+        for key, inner in value.items():
+            table[key] = _item(inner)
+        return table
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _check(path: Path, text: str) -> None:
+    """Read the new text as settings, from a file beside the old one."""
+    trial = path.with_name(f".{path.name}.{os.getpid()}.new")
+    paths.write_private(trial, text.encode())
+    try:
+        config.load(trial, env={})
+    except UsageError as error:
+        raise UsageError(error.what.replace(str(trial), str(path)), error.fix) from None
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One writer at a time."""
+    lock = path.with_name(f".{path.name}.lock")
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
