@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 _PLAIN = {
@@ -14,6 +15,9 @@ _PLAIN = {
 _IBKEY = "IB_AUTH_USE_IBKEY"
 _TOKEN = "IB_AUTH_TWILIO_AUTH_TOKEN"  # noqa: S105 - a variable's name
 _PARTS = ("IB_GATEWAY_SCHEME", "IB_GATEWAY_DOMAIN", "IB_GATEWAY_PORT")
+_BIN, _CONF, _SERVE_PORT = "IB_GATEWAY_BIN", "IB_GATEWAY_CONF", "IB_GATEWAY_SERVICE_PORT"
+RUN = "bin/run.sh"
+"""The program of a gateway; without IB_GATEWAY_CONF it runs on a configuration of ours."""
 _NO = frozenset({"false", "0", "no", "off"})
 
 
@@ -34,7 +38,17 @@ def found(env: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
         out["use_ibkey"] = (env[_IBKEY].strip().lower() not in _NO, _IBKEY)
     if env.get(_TOKEN, "").strip():
         out["twilio_token"] = ({"env": _TOKEN}, _TOKEN)
+    program, conf = (env.get(name, "").strip() for name in (_BIN, _CONF))
+    if program and (conf or Path(program).match(RUN)):
+        out["gateway_command"] = ([program, conf] if conf else [program], _BIN)
+        out["gateway_cwd"] = (str(Path.cwd()), _BIN)
     return out
+
+
+def sections(env: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
+    """Keys outside profiles that these variables set, dotted: the value, and the variable's name."""
+    port = env.get(_SERVE_PORT, "").strip()
+    return {"serve.port": (port, _SERVE_PORT)} if port else {}
 
 
 def _url(env: Mapping[str, str]) -> str:

@@ -38,7 +38,7 @@ _URLS = {
     "proxy": "http://proxy:3128",
 }
 _MAY_BE_EMPTY = ("proxy",)
-_PATHS = ("ca_file", "gateway_dir", "java", "data_store_path", "oauth_file", "oauth2_key_file")
+_PATHS = ("ca_file", "gateway_dir", "gateway_cwd", "java", "data_store_path", "oauth_file", "oauth2_key_file")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

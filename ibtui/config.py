@@ -180,6 +180,10 @@ def _secret(key: str) -> tuple[str, str]:
 
 def _from_aliases(env: Mapping[str, str], merged: dict[str, Any], origins: dict[str, str]) -> None:
     """The node service's variables, for the chosen profile; our own variables and flags beat them."""
+    for dotted, (value, variable) in aliases.sections(env).items():
+        if not origins.get(dotted, "").startswith(("environment", "flag")):
+            _put(merged, dotted, value)
+            origins[dotted] = f"environment {variable}"
     profiles = merged.get("profiles") or {"default": {}}
     if not isinstance(profiles, dict):
         return

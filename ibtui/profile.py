@@ -56,7 +56,10 @@ class Profile:
     """Folder of a Client Portal Gateway, or `installed`: what `gateway install` put here. Empty: that one,
     if there is one and gateway_url is on this machine; else the gateway is somebody else's."""
     gateway_command: tuple[str, ...] = ()
-    """A program to run in place of java (argument list, no shell)."""
+    """A program to run in place of java (argument list, no shell). A gateway's own bin/run.sh is not run:
+    java is started directly, with the configuration that the list names."""
+    gateway_cwd: str = ""
+    """Folder in which gateway_command runs; empty: a private one of the profile."""
     upstream: str = "https://api.ibkr.com"
     """Where a gateway of ours passes requests on to; a simulator's address for trying things."""
     java: str = ""

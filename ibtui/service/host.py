@@ -22,7 +22,7 @@ from ibtui.gateway.install import Shelf, is_stand_in
 from ibtui.gateway.process import GatewayProcess
 from ibtui.gateway.spec import Spec, command_spec, java_spec, port_of
 from ibtui.gateway.state import Info, State
-from ibtui.service import pins
+from ibtui.service import pins, program
 from ibtui.service.runtime import Progress
 
 if TYPE_CHECKING:
@@ -199,16 +199,7 @@ class ProcessHost:
         profile, env = self._profile, config.environment()
         folder = paths.run_dir(profile.name)
         if profile.gateway_command:
-            return command_spec(
-                profile.gateway_command,
-                folder,
-                env=env,
-                url=profile.gateway_url,
-                tied=False,
-                any_answer=True,
-                ca_file=Path(profile.ca_file) if profile.ca_file else None,
-                fingerprint=profile.fingerprint,
-            )
+            return await program.spec_of(profile, folder, env, to_start=to_start)
         installed = gateway_folder(profile)
         if is_stand_in(installed):
             return self._stand_in(installed, folder)
