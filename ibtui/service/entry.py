@@ -40,6 +40,8 @@ class Entry:
         self._host = host
         self._named = ""
         """Whose login was tried last."""
+        self._meant: dict[str, str] = {}
+        """Changes of the profile that are not in the settings file yet."""
 
     @property
     def profile(self) -> Profile:
@@ -47,7 +49,8 @@ class Entry:
         return self.settings.chosen()
 
     def mean(self, **changes: str) -> None:
-        """Change the profile, in this process alone."""
+        """Change the profile; it is written to the settings once a login has shown that it is right."""
+        self._meant |= changes
         settings = self.settings
         profile = replace(settings.chosen(), **changes)  # type: ignore[arg-type]
         self.settings = replace(settings, profiles={**settings.profiles, profile.name: profile})
@@ -84,7 +87,7 @@ class Entry:
         with self._board.verb("brokerage", "opening"):
             answers.note(Note(Step.BROKERAGE, "waiting for the brokerage session"))
             try:
-                return await Opening(client, self._clock, self.profile, done.paper).run()
+                status = await Opening(client, self._clock, self.profile, done.paper).run()
             except Competing as error:
                 self._board.lit("brokerage", "warn", error.what, TAKE_OVER)
                 raise
@@ -93,6 +96,25 @@ class Entry:
                 self._board.event("login", error.what, "error")
                 self._board.set(sso=Lamp(state="off", reason=error.what, fix=error.fix), brokerage=unknown())
                 raise
+        await self._remember()
+        return status
+
+    async def _remember(self) -> None:
+        """Write what the profile means now; a login that works does not fail over it."""
+        if not self._meant:
+            return
+        from ibtui import rewrite
+
+        path, profile = self.settings.path, self.profile
+        changes = {f"profiles.{profile.name}.{key}": value for key, value in self._meant.items()}
+        said = ", ".join(f'{key} = "{value}"' for key, value in self._meant.items())
+        self._meant = {}
+        try:
+            await asyncio.to_thread(rewrite.set_keys, path, changes)
+        except IbtuiError as error:
+            self._board.event("ibtui", f"{error.what} Put {said} there yourself.", "warn")
+        else:
+            self._board.event("ibtui", f"{said} was written to {path}")
 
     async def enroll(self, answers: Answers, pin: Secret) -> None:
         """As `Runtime.enroll`."""

@@ -79,7 +79,7 @@ class Runtime(Protocol):
         ...
 
     def mean(self, account_type: str) -> None:
-        """The profile means `paper` or `live` accounts from now on, until this process ends."""
+        """The profile means `paper` or `live` accounts from now on; written to the settings after a login."""
         ...
 
     async def enroll(self, answers: Answers, pin: Secret) -> None:

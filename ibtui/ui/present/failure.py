@@ -134,7 +134,7 @@ def _mismatch(kind: str) -> tuple[Line, ...]:
         return ()
     warn = "warn" if kind == "live" else "strong"
     return (
-        line("   ", ("w", "accent"), "  mean ", (kind, warn), " until ibtui ends, and log in again"),
+        line("   ", ("w", "accent"), "  mean ", (kind, warn), " from now on, and log in again"),
         line("   A second user name for paper has a password of its own."),
     )
 

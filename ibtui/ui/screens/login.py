@@ -115,7 +115,7 @@ class LoginScreen(Wizard):
             self.ibtui.call_later(self.ibtui.action_verb, "takeover")
 
     def action_switch(self) -> None:
-        """The profile means the other kind of account, until ibtui ends; and the login begins again."""
+        """The profile means the other kind of account from now on; and the login begins again."""
         found = self._failure
         if self.page == "failure" and found is not None and found.switch and self.ibtui.runtime is not None:
             self.ibtui.runtime.mean("paper" if self.ibtui.profile.account_type == "live" else "live")

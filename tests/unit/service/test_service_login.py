@@ -346,14 +346,22 @@ async def test_who_says_no_has_tried_nothing() -> None:
     assert Vault("me").status().record.attempts == 1
 
 
-def test_profiles_are_changed_in_this_process_alone() -> None:
+async def test_what_a_profile_means_is_written_once_a_login_has_shown_it(tmp_path: Path) -> None:
     from ibtui.core.feed import Hub
     from ibtui.service.board import Board
     from ibtui.service.entry import Entry
     from ibtui.service.host import host_for
 
-    given = settings()
-    entry = Entry(given, FakeClock(), Board(FakeClock(), Hub()), host_for(given.chosen()))
+    given = replace(settings(), path=tmp_path / "c" / "config.toml")
+    board = Board(FakeClock(), Hub())
+    entry = Entry(given, FakeClock(), board, host_for(given.chosen()))
     entry.mean(account_type="live")
     assert entry.profile == replace(given.chosen(), account_type="live")
-    assert given.chosen().account_type == "paper"
+    assert given.chosen().account_type == "paper" and not given.path.exists()
+    await entry._remember()
+    assert 'account_type = "live"' in given.path.read_text()
+    assert 'account_type = "live" was written' in board.events[-1].text
+    given.path.write_text("no toml [")
+    entry.mean(account_type="paper")
+    await entry._remember()
+    assert "not TOML" in board.events[-1].text and given.path.read_text() == "no toml ["
