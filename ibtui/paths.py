@@ -36,6 +36,11 @@ def run_dir(profile: str) -> Path:
     return state_dir() / "run" / profile
 
 
+def oauth_dir(profile: str) -> Path:
+    """Keys and `oauth1.json` of a profile."""
+    return data_dir() / "oauth" / profile
+
+
 def private(folder: Path) -> Path:
     """Make a folder of ours (and what is missing above it) readable by its owner alone."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

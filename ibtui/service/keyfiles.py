@@ -1,0 +1,214 @@
+"""The five files of an OAuth 1.0a registration: their names, one set in memory, a folder read and written.
+
+Names are IBKR's (oauth.md §2). Synchronous, for callers in threads.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from ibtui import paths
+from ibtui.auth import files, keys
+from ibtui.errors import IbtuiError, UsageError
+from ibtui.secret import Secret
+
+PRIVATE_SIGNATURE, PUBLIC_SIGNATURE = "private_signature.pem", "public_signature.pem"
+PRIVATE_ENCRYPTION, PUBLIC_ENCRYPTION = "private_encryption.pem", "public_encryption.pem"
+DHPARAM = "dhparam.pem"
+UPLOADS = {
+    PUBLIC_SIGNATURE: "Public Signing Key",
+    PUBLIC_ENCRYPTION: "Public Encryption Key",
+    DHPARAM: "Diffie-Hellman Parameters",
+}
+"""The files to upload, and where on IBKR's page."""
+NAMES = (PRIVATE_SIGNATURE, PUBLIC_SIGNATURE, PRIVATE_ENCRYPTION, PUBLIC_ENCRYPTION, DHPARAM)
+_LONGEST = 64 * 1024
+
+
+@dataclass(frozen=True)
+class KeySet:
+    """Two private keys (PEM) and the prime; everything else is made from them."""
+
+    signature: Secret
+    encryption: Secret
+    prime: int
+
+    @cached_property
+    def signature_key(self) -> rsa.RSAPrivateKey:
+        """The signing key, loaded."""
+        return keys.read_private_key(self.signature.reveal(), "private signing key")
+
+    @cached_property
+    def encryption_key(self) -> rsa.RSAPrivateKey:
+        """The encryption key, loaded."""
+        return keys.read_private_key(self.encryption.reveal(), "private encryption key")
+
+    @cached_property
+    def uploads(self) -> dict[str, str]:
+        """The three public files by name."""
+        return {
+            PUBLIC_SIGNATURE: keys.public_pem(self.signature_key),
+            PUBLIC_ENCRYPTION: keys.public_pem(self.encryption_key),
+            DHPARAM: keys.dh_pem(self.prime),
+        }
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """What may be shown of them, by the name of the public file."""
+        return {
+            PUBLIC_SIGNATURE: keys.fingerprint(self.signature_key),
+            PUBLIC_ENCRYPTION: keys.fingerprint(self.encryption_key),
+            DHPARAM: keys.prime_fingerprint(self.prime),
+        }
+
+    def check(self) -> None:
+        """Two keys of the right size, and different; the prime's size (that it is prime takes longer).
+
+        Raises:
+            UsageError: something of it is wrong.
+        """
+        keys.check_differ(self.signature_key, self.encryption_key)
+        keys.check_prime_size(self.prime)
+
+
+def there(folder: Path) -> list[str]:
+    """Which of the five files a folder holds."""
+    return [name for name in NAMES if os.path.lexists(folder / name)]
+
+
+def refuse_existing(folder: Path) -> None:
+    """Keys are never overwritten: a registration at IBKR may hang on them.
+
+    Raises:
+        UsageError: one of the five is there; says how to go on.
+    """
+    found = there(folder)
+    if found:
+        raise UsageError(
+            f"{folder} already holds {', '.join(found)}; nothing was made or overwritten.",
+            f"Use them: ibtui oauth configure --import '{folder}'. Or name another folder: --folder NEW",
+        )
+
+
+def write(folder: Path, made: KeySet) -> None:
+    """Write the five files (0600; a new folder 0700), all or none of them.
+
+    Raises:
+        UsageError: one exists already, or others may write to the folder.
+        IbtuiError: the disk said no; nothing is left of it.
+    """
+    refuse_existing(folder)
+    content = {
+        PRIVATE_SIGNATURE: made.signature.reveal(),
+        PRIVATE_ENCRYPTION: made.encryption.reveal(),
+        **made.uploads,
+    }
+    try:
+        if not folder.exists():
+            paths.private(folder)
+        files.check_folder(folder, strict=False)
+        _put(folder, content)
+    except FileExistsError:
+        refuse_existing(folder)
+        raise IbtuiError(f"{folder} is not a folder.", "Name another one: --folder NEW") from None
+    except OSError as error:
+        raise IbtuiError(
+            f"The keys could not be written to {folder}: {error.strerror}.", "Nothing was left there."
+        ) from None
+
+
+def _put(folder: Path, content: dict[str, str]) -> None:
+    """Whole files first in a folder of their own, then under their names: a link never overwrites."""
+    linked: list[Path] = []
+    workshop = Path(tempfile.mkdtemp(dir=folder, prefix=".keys."))
+    try:
+        for name, text in content.items():
+            paths.write_private(workshop / name, text.encode())
+        for name in content:
+            os.link(workshop / name, folder / name)
+            linked.append(folder / name)
+    except BaseException:
+        for path in linked:
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def read(folder: Path) -> tuple[KeySet, list[str]]:
+    """The keys in a folder and remarks about it; public files that are there must fit the private ones.
+
+    Raises:
+        UsageError: a file is missing, wrong, or belongs to another key.
+    """
+    remarks: list[str] = []
+    texts = {name: content_of(folder / name, remarks) for name in there(folder)}
+    missing = [it for it in (PRIVATE_SIGNATURE, PRIVATE_ENCRYPTION, DHPARAM) if it not in texts]
+    if missing:
+        raise UsageError(
+            f"{folder} has no {' and no '.join(missing)}.",
+            f"A set is these: {PRIVATE_SIGNATURE}, {PRIVATE_ENCRYPTION}, {DHPARAM}."
+            " ibtui oauth keygen makes a new one.",
+        )
+    signature = keys.read_private_key(texts[PRIVATE_SIGNATURE], f"private signing key ({PRIVATE_SIGNATURE})")
+    encryption = keys.read_private_key(
+        texts[PRIVATE_ENCRYPTION], f"private encryption key ({PRIVATE_ENCRYPTION})"
+    )
+    prime, _ = keys.read_dh(texts[DHPARAM])
+    for name, key, what in (
+        (PUBLIC_SIGNATURE, signature, "signing"),
+        (PUBLIC_ENCRYPTION, encryption, "encryption"),
+    ):
+        if name in texts:
+            keys.check_pair(key, keys.read_public_key(texts[name], f"public {what} key ({name})"), what)
+    found = KeySet(Secret(keys.private_pem(signature)), Secret(keys.private_pem(encryption)), prime)
+    found.check()
+    return found, remarks
+
+
+def content_of(path: Path, remarks: list[str] | None = None) -> bytes:
+    """A file that a person hands over; a private one that others could read is remarked upon.
+
+    Raises:
+        UsageError: it cannot be read, or is no key file by its size.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(_LONGEST + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Look at its name and owner.") from None
+    if len(content) > _LONGEST:
+        raise UsageError(f"{path} is too large for a key file.", "Is it the right one?")
+    if remarks is not None and mode & 0o077 and b"PRIVATE KEY" in content:
+        remarks.append(f"Others could read {path}; run: chmod 600 '{path}'")
+    return content
+
+
+def save_uploads(folder: Path, made: KeySet) -> list[Path]:
+    """The three public files, for a browser to pick up; the same ones there already are left alone.
+
+    Raises:
+        UsageError: a file of that name holds something else. IbtuiError: the disk said no.
+    """
+    done: list[Path] = []
+    for name, text in made.uploads.items():
+        path = folder / name
+        if os.path.lexists(path):
+            if content_of(path) != text.encode():
+                raise UsageError(f"{path} exists already and is another one.", "Name another folder.")
+        else:
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                paths.write_private(path, text.encode())
+            except OSError as error:
+                raise IbtuiError(f"{path} could not be written: {error.strerror}.", "Name another.") from None
+        done.append(path)
+    return done
