@@ -227,7 +227,7 @@ async def test_paper_and_live_can_be_switched() -> None:
     runtime = fakes.FakeRuntime(fakes.NOBODY, fails={"login": error}, profile=live)
     async with running(runtime) as pilot:
         await log_in(pilot)
-        await shows(pilot, "✕ Paper and live", "w  mean paper until ibtui ends")
+        await shows(pilot, "✕ Paper and live", "w  mean paper from now on")
         await pilot.press("w")
         await shows(pilot, "Password", "use the paper account's own user name")
         assert "mean paper" in runtime.calls

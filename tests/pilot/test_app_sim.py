@@ -193,7 +193,7 @@ async def test_paper_in_a_live_profile_can_be_switched(sim: Sim) -> None:
     async with app_at(sim, user, account_type="live") as pilot:
         await log_in(pilot, user)
         await until(pilot, lambda: "✕ Paper and live" in text(pilot.app), WAIT_S)
-        await shows(pilot, "w  mean paper until ibtui ends", "w switch")
+        await shows(pilot, "w  mean paper from now on", "w switch")
         await pilot.press("w")
         await shows(pilot, "Password")
         await pilot.press(*user["password"], "enter")
