@@ -36,6 +36,8 @@ class Entry:
     """gateway (through the Java gateway or its own), direct, or api (an Authorization header)."""
     body_redacted: str
     query: str = ""
+    signed: str = ""
+    """Of a direct caller: the form and origin that its signature fits (oauth.md §12), or what it showed."""
 
 
 @dataclass(frozen=True, slots=True)

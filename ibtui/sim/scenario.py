@@ -53,6 +53,14 @@ class Settings:
     """Counters as RFC 6287 has them, not their decimal digits read as hex."""
     region: str = "America/New_York"
     """Whose midnight ends every session."""
+    oauth_lst_s: float = 86_400.0
+    """How long a live session token is good for (oauth.md §5.6)."""
+    oauth_window_s: float = 300.0
+    """How far a timestamp may be from the server's clock (oauth.md §12)."""
+    oauth_skew_s: float = 0.0
+    """The server's clock is so far ahead of everybody's, as timestamps and `Date` have it."""
+    oauth2_token_s: float = 86_399.0
+    """`expires_in` of an access token (oauth.md §11.1)."""
 
 
 @dataclass(slots=True)

@@ -30,6 +30,10 @@ class SimClock:
         """Seconds since the epoch."""
         return time.time() + self._offset
 
+    def real(self) -> float:
+        """The machine's own time, which other programs on it go by."""
+        return time.time()
+
     def now_ms(self) -> int:
         """Milliseconds since the epoch, as most wire fields want it."""
         return int(self.now() * 1000)
@@ -151,6 +155,14 @@ class Quirks:
     """`ALGO` of row 8."""
     enroll_activation: bool = True
     """`ACTIVATION_RESULT` of row 9 even when everything is right."""
+    oauth_forms: str = ""
+    """Forms of the base string that are accepted, with commas between them (oauth.md §6); empty: all."""
+    oauth_reply: str = "padded"  # padded | bare | short
+    """B with 512 digits; as it comes; or one that has fewer digits (oauth.md §5.6)."""
+    oauth_activation: str = "now"  # now | midnight | weekend
+    """When a consumer that is registered becomes active (oauth.md §2 'Activation delay')."""
+    oauth2_ip: str = ""
+    """The caller's public address as the server sees it; another one in the claim is refused. Empty: any."""
 
 
 @dataclass(slots=True)
@@ -192,14 +204,14 @@ class Route:
 Routes = Sequence[Route]
 
 
-def reply(body: Any, status: int = 200) -> web.Response:
+def reply(body: Any, status: int = 200, kind: str = "application/json") -> web.Response:
     """Compact JSON in one write, as a gateway wants it (login.md §9.4)."""
     import json
 
     return web.Response(
         body=json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(),
         status=status,
-        content_type="application/json",
+        content_type=kind,
         charset="utf-8",
         headers={"Cache-Control": "no-cache, no-store"},
     )
@@ -214,10 +226,11 @@ def not_found() -> web.Response:
 class Refusal(Exception):
     """Raised by a handler to end the call with an error reply."""
 
-    def __init__(self, status: int, body: Any) -> None:
+    def __init__(self, status: int, body: Any, kind: str = "application/json") -> None:
         super().__init__(f"{status}")
         self.status = status
         self.body = body
+        self.kind = kind
 
 
 def refuse(status: int, text: str, *, with_status: bool = False) -> Refusal:
@@ -226,3 +239,11 @@ def refuse(status: int, text: str, *, with_status: bool = False) -> Refusal:
     if with_status:
         body["statusCode"] = status
     return Refusal(status, body)
+
+
+def problem(status: int, title: str, detail: str = "", **more: Any) -> Refusal:
+    """`application/problem+json`, as the newer back ends word an error (oauth.md §9, §11.4)."""
+    body: dict[str, Any] = {"type": "/simple", "title": title, "status": status}
+    if detail:
+        body["detail"] = detail
+    return Refusal(status, body | more, "application/problem+json")

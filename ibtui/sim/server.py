@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
 from ibtui.clock import Tasks
 from ibtui.errors import UsageError
-from ibtui.sim import control, download, faults, tls, twilio
+from ibtui.sim import control, download, faults, ready, tls, twilio
+from ibtui.sim.direct import Direct, is_direct
 from ibtui.sim.enroll import Enrollment
 from ibtui.sim.factors import Factors
 from ibtui.sim.handshake import Handshake
@@ -28,7 +29,7 @@ from ibtui.sim.journal import Journal, Logins
 from ibtui.sim.pacing import HISTORY, Pacing
 from ibtui.sim.rest import ROUTES
 from ibtui.sim.rest.accounts import accounts_payload
-from ibtui.sim.scenario import Login, Scenario
+from ibtui.sim.scenario import Scenario
 from ibtui.sim.seam import Call, Needs, Refusal, Route, Session, SimClock, not_found, refuse, reply
 from ibtui.sim.sessions import Life, Sessions
 from ibtui.sim.sms import Outbox
@@ -41,6 +42,7 @@ log = logging.getLogger("ibtui.sim")
 
 _TICK_S = 0.1
 _MAINTENANCE = "<html><body><h1>System maintenance</h1></body></html>"
+_FORBIDDEN = "<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1></body></html>"
 _SOCKET = "/v1/api/ws"
 _PREFIXES = ("/v1/api", "/v1/portal")
 
@@ -83,6 +85,7 @@ class Simulator:
         self.logins = Logins()
         self.sso = Sso(scenario, self.sessions, self.clock, self.factors, self.logins)
         self.enrollment = Enrollment(self.sso, self.quirks, self.clock)
+        self.direct = Direct(scenario, self.sessions, self.clock)
         self.maintenance_until = 0.0
         """Until then `/sso/*` answers 503 (simulated clock)."""
         self.url = ""
@@ -90,6 +93,7 @@ class Simulator:
         self._handshake = Handshake(self.sessions, lambda _, session: self.brokerage.accounts(session))
         self._runner: web.AppRunner | None = None
         self._folder: Path | None = None
+        self._files: dict[str, Any] = {"oauth1": None, "oauth2": None}
         self._tasks = Tasks(self._background_failed)
 
     @property
@@ -108,8 +112,8 @@ class Simulator:
         """Listen. Raises OSError when the address cannot be bound."""
         self.sso.plain = plain
         context = None
+        self._folder = Path(tempfile.mkdtemp(prefix="ibtui-sim-"))
         if not plain:
-            self._folder = Path(tempfile.mkdtemp(prefix="ibtui-sim-"))
             self.cert, key = tls.make_certificate(self._folder)
             context = tls.server_context(self.cert, key)
         self._runner = web.AppRunner(
@@ -131,6 +135,8 @@ class Simulator:
         shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         named = f"[{shown}]" if ":" in shown else shown
         self.url = f"{'http' if plain else 'https'}://{named}:{address[1]}"
+        self.direct.listen(self.url)
+        self._files = self.direct.ready(self._folder)
         self._tasks.start(self.world.run(), "world")
         self._tasks.start(self._tick(), "session dates")
 
@@ -157,39 +163,11 @@ class Simulator:
 
     def ready(self) -> dict[str, Any]:
         """What `ibtui sim` tells its caller once it listens."""
-        return {
-            "url": self.url,
-            "ws": self.ws,
-            "cert": None if self.cert is None else str(self.cert),
-            "users": self.users(),
-            "oauth1": None,
-            "oauth2": None,
-            "twilio": {"url": self.url, "sid": self.twilio.sid, "token": self.twilio.token},
-            "download": f"{self.url}{download.PATH}",
-            "control": f"{self.url}/sim",
-        }
+        return ready.ready(self, self._files)
 
     def users(self) -> list[dict[str, Any]]:
         """The users as they are now, with what a client needs to be each of them."""
-        return [self._user(login) for login in self.scenario.logins]
-
-    def _user(self, login: Login) -> dict[str, Any]:
-        user, device = login.user, login.device
-        row: dict[str, Any] = {
-            "username": user.username,
-            "password": user.password,
-            "factors": list(user.factors),
-            "paper": user.paper,
-        }
-        if device.totp_secret:
-            row["totp_secret"] = device.totp_secret
-        if device.ocra:
-            row |= {
-                "pin": device.pin,
-                "ocra": device.ocra,
-                "counter": self.factors.next_counter(device),
-            }
-        return row
+        return ready.users(self)
 
     async def _tick(self) -> None:
         while True:
@@ -207,6 +185,7 @@ class Simulator:
         app.add_routes(self.twilio.routes())
         app.add_routes(self.download.routes())
         app.add_routes(self.enrollment.routes())
+        app.add_routes(self.direct.routes())
         app.add_routes(
             [
                 web.get("/", self._root),
@@ -262,8 +241,10 @@ class Simulator:
 
     def _life(self, request: web.Request) -> Life | None:
         """Whose request it is: the session of its cookie, else the one that all callers share."""
+        if "life" in request:
+            return cast("Life", request["life"])
         life = self.sessions.find(_token(cookies(request).get("api", "")))
-        if life is None or (life.over and not through_gateway(request)):
+        if life is None or life.role or (life.over and not through_gateway(request)):
             life = self.sessions.jar
         return life
 
@@ -307,10 +288,12 @@ class Simulator:
             entry.status = response.status
             if fault is not None:
                 response = await faults.after(fault, request, response)
-        entry.status = response.status
+        entry.status, entry.signed = response.status, request.get("signed", "")
+        entry.via = "api" if "life" in request else entry.via
         if not response.prepared:
             # A client measures its clock against this one (simulated) clock, not the machine's.
-            response.headers["Date"] = formatdate(self.clock.now(), usegmt=True)
+            now = self.clock.now() + self.scenario.settings.oauth_skew_s
+            response.headers["Date"] = formatdate(now, usegmt=True)
             response.headers["x-response-time"] = f"{(time.monotonic() - began) * 1000:.0f}ms"
             if response.status >= 400:
                 response.headers["x-cnection"] = "close"
@@ -325,7 +308,7 @@ class Simulator:
         except Refusal as refusal:
             if refusal.body is None:
                 return web.Response(status=refusal.status)
-            return reply(refusal.body, refusal.status)
+            return reply(refusal.body, refusal.status, refusal.kind)
         except (web.HTTPException, ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
@@ -334,19 +317,21 @@ class Simulator:
 
     async def _checked(self, request: web.Request, handler: Any) -> web.StreamResponse:
         path = request.path
-        api = path.startswith("/v1/")
+        api = path.startswith("/v1/") or is_direct(request)
         if path.startswith("/sso/") and self.clock.now() < self.maintenance_until:
             return web.Response(status=503, text=_MAINTENANCE, content_type="text/html")
         # Not for the websocket: a gateway writes its own there, and ibind sends none.
-        named = request.headers.get("User-Agent", "").strip() or path == _SOCKET
+        named = request.headers.get("User-Agent", "").strip() or (path == _SOCKET and not request.query)
         if not named and (api or path.startswith("/sso/")):
-            return web.Response(status=403, text="Forbidden")
+            return web.Response(status=403, text=_FORBIDDEN, content_type="text/html")
         if api and request.method == "POST" and not _has_length(request):
             return web.Response(status=411, text="Length Required")
+        self.direct.admit(request)
         if not api or path == _SOCKET or own_request(request):
             return await self._handled(request, handler)
         bare, life = faults.bare(path), self._life(request)
-        owner = "nobody" if life is None else str(id(life))
+        # Asking for a token is nobody's call yet, and must not use up the gateway's budget.
+        owner = "nobody" if life is None or is_direct(request) else str(id(life))
         if self.quirks.pacing and not self.pacing.admits(
             owner, request.method, bare, box=self.quirks.penalty_box, strict=self.quirks.pacing_strict
         ):

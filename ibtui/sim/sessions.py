@@ -58,6 +58,10 @@ class Life:
     challenge: int | None = None
     refuse: str = ""
     """Why `ssodh/init` of a gateway is refused until its next handshake."""
+    role: str = ""
+    """oauth1 or oauth2 for a caller without a gateway; empty: the gateway's."""
+    ip: str = "203.0.113.7"
+    """The caller's public address."""
 
 
 class Sessions:
@@ -90,19 +94,23 @@ class Sessions:
 
     # --- beginning -------------------------------------------------------------------------
 
-    def begin(self, user: User, *, replaces: Life | None, by_itself: bool) -> Life:
-        """Log a user in (SSO); `by_itself` opens the brokerage session after `auth_delay_s`."""
+    def begin(self, user: User, *, replaces: Life | None, by_itself: bool, role: str = "") -> Life:
+        """Log a user in (SSO); `by_itself` opens the brokerage session after `auth_delay_s`.
+
+        With a `role` it is the session of a direct caller, which never is in the gateway's jar.
+        """
         if replaces is not None and not replaces.over:
             self._fall_silent(replaces, "replaced")
         now = self.clock.now()
         session = Session(user=user, selected_account=user.accounts[0])
-        life = Life(session, began=now, last_seen=now, midnight=self._midnight(now))
+        life = Life(session, began=now, last_seen=now, midnight=self.midnight(now), role=role)
         if by_itself:
             life.auth_at = now + self.settings.auth_delay_s
         self._lives = [one for one in self._lives if not one.over][-50:]
         self._lives.append(life)
         self._tokens[session.token] = life
-        self.jar = life
+        if not role:
+            self.jar = life
         return life
 
     def begin_ready(self, user: User) -> Life:
@@ -226,9 +234,8 @@ class Sessions:
         body |= {"message": "", "MAC": MAC, "serverInfo": server, "hardware_info": HARDWARE}
         return {**body, "fail": ""} if fail else body
 
-    # --- inside ----------------------------------------------------------------------------
-
-    def _midnight(self, now: float) -> float:
+    def midnight(self, now: float) -> float:
+        """When the region's day ends."""
         zone: tzinfo
         try:
             zone = ZoneInfo(self.settings.region)
@@ -237,6 +244,8 @@ class Sessions:
             zone = timezone(timedelta(hours=-5))
         day = datetime.fromtimestamp(now, UTC).astimezone(zone).date() + timedelta(days=1)
         return datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
+
+    # --- inside ----------------------------------------------------------------------------
 
     def _rotate(self, life: Life) -> None:
         life.session.token = secrets.token_hex(16)

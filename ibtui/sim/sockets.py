@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -18,7 +18,7 @@ from ibtui.sim.faults import Fault, Faults, garbled
 from ibtui.sim.journal import Journal
 from ibtui.sim.seam import Quirks, Session, SimClock
 from ibtui.sim.sessions import SERVER, Life, Sessions
-from ibtui.sim.sso import cookies, through_gateway
+from ibtui.sim.sso import api_cookie, through_gateway
 
 BEAT_S = 10.0
 ROOM = 20_000
@@ -274,17 +274,14 @@ class Hub:
 
     def _presented(self, request: web.Request) -> Life | None:
         """The session that the upgrade names: by cookie (two forms) or as a gateway's only one."""
-        value = cookies(request).get("api", "")
-        if value.startswith("{"):
-            try:
-                value = str(json.loads(value).get("session", ""))
-            except (ValueError, AttributeError):
-                value = ""
-        life = self._sessions.find(value.strip('"'))
+        if "life" in request:
+            return cast("Life", request["life"])
+        value = api_cookie(request)
+        life = self._sessions.find(value)
         if through_gateway(request) or request.headers.get("User-Agent", "").startswith("ClientPortalGW/"):
             return life or self._sessions.jar
         # A direct client with the token of before a rotation is a stranger.
-        return life if life is not None and life.session.token == value.strip('"') else None
+        return life if life is not None and life.session.token == value else None
 
     def _open(self, socket: Socket, life: Life | None) -> None:
         if life is None or life.over:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import secrets
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
@@ -39,6 +40,17 @@ def cookies(request: web.Request) -> dict[str, str]:
             if sign:
                 found[name] = value
     return found
+
+
+def api_cookie(request: web.Request) -> str:
+    """The tickle session in the cookie `api`, in either spelling (oauth.md §8)."""
+    value = cookies(request).get("api", "")
+    if value.startswith("{"):
+        try:
+            value = str(json.loads(value).get("session", ""))
+        except (ValueError, AttributeError):
+            value = ""
+    return value.strip('"')
 
 
 def through_gateway(request: web.Request) -> bool:

@@ -1,4 +1,4 @@
-"""A self-signed certificate for one run: EC P-256, names localhost, 127.0.0.1 and ::1."""
+"""A self-signed certificate for one run: EC P-256, names localhost, api.ibkr.com, 127.0.0.1 and ::1."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     names = x509.SubjectAlternativeName(
         [
             x509.DNSName("localhost"),
+            # For programs that keep the name and are led here by their resolver (oauth.md §12).
+            x509.DNSName("api.ibkr.com"),
             x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
             x509.IPAddress(ipaddress.ip_address("::1")),
         ]

@@ -244,7 +244,7 @@ async def test_the_regions_midnight_ends_it(sim: Simulator, client: Client) -> N
 
 async def test_no_time_zone_database_is_no_obstacle(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sim.scenario.settings, "region", "Nowhere/At_All")
-    assert 0 < sim.sessions._midnight(sim.clock.now()) - sim.clock.now() <= 86_400
+    assert 0 < sim.sessions.midnight(sim.clock.now()) - sim.clock.now() <= 86_400
 
 
 async def test_reset_and_logout(sim: Simulator, client: Client) -> None:
