@@ -36,6 +36,7 @@ BODY_S = 10.0
 """Seconds a client may take to send its body."""
 LOOK_S = 4.0
 """Seconds a caller of /api/status waits for a new look; then it gets what is known."""
+POLL_S = 0.1
 STATUS = "/iserver/auth/status"
 _log = logging.getLogger("ibtui.http")
 
@@ -70,10 +71,18 @@ class HttpDoor:
     def _runtime(self) -> Runtime:
         return self._runtime_now()
 
-    @property
-    def busy(self) -> bool:
-        """Whether a start or a login is at work."""
-        return self._start.busy or self._logins.busy
+    async def idle(self, timeout: float) -> bool:
+        """Return when no start and no login is at work; False when one still is after `timeout` seconds."""
+        end = self._clock.monotonic() + timeout
+        while self._start.busy or self._logins.busy:
+            if self._clock.monotonic() >= end:
+                return False
+            await self._clock.sleep(POLL_S)
+        return True
+
+    def renewed(self) -> None:
+        """The runtime is another one: who listens to the old one's events is to come again."""
+        self._streams.close()
 
     def routes(self) -> list[web.RouteDef]:
         """All of them; each also with a slash at its end, as there."""
