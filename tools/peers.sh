@@ -23,13 +23,14 @@ if [ ! -f "$cache/node/.complete" ] && command -v npm >/dev/null; then
   touch "$cache/node/.complete"
 fi
 
-# Two lines of ibind: from 0.2 on its websocket client is another program.
+# Two lines of ibind: from 0.2 on its websocket client is another program. Its OAuth is an extra;
+# the mark has a name of its own, so that a cache from before the extra is completed.
 for version in 0.2.2 0.1.24; do
   ibind=$cache/ibind-$version
-  if [ ! -f "$ibind/.complete" ]; then
-    python3 -m venv "$ibind"
-    "$ibind/bin/python" -m pip install --quiet --disable-pip-version-check "ibind==$version"
-    touch "$ibind/.complete"
+  if [ ! -f "$ibind/.complete-oauth" ]; then
+    [ -x "$ibind/bin/python" ] || python3 -m venv "$ibind"
+    "$ibind/bin/python" -m pip install --quiet --disable-pip-version-check "ibind[oauth]==$version"
+    touch "$ibind/.complete" "$ibind/.complete-oauth"
   fi
 done
 echo "peers: $cache" >&2
