@@ -62,13 +62,21 @@ def default_path() -> Path:
 
 def file_path(path: Path | None = None, env: Mapping[str, str] | None = None) -> Path:
     """The settings file: `path` if given, else IBTUI_CONFIG, else the platform's place."""
-    env = os.environ if env is None else env
+    env = environment() if env is None else env
     return path or (Path(env["IBTUI_CONFIG"]) if env.get("IBTUI_CONFIG") else default_path())
 
 
 def environment() -> dict[str, str]:
     """A copy of this process's environment, for programs that we start (they get an allow-list of it)."""
-    return dict(os.environ)
+    return {**os.environ, **_handed}
+
+
+def hand_over(variables: Mapping[str, str]) -> None:
+    """Variables that came over a pipe: read like the environment's, seen in no process list."""
+    _handed.update(variables)
+
+
+_handed: dict[str, str] = {}
 
 
 def example_text() -> str:
@@ -96,7 +104,7 @@ def load(
         UsageError: unreadable, writable by others, not TOML, an unknown key or a bad value;
             names the file, the key and the nearest known key.
     """
-    env = os.environ if env is None else env
+    env = environment() if env is None else env
     file = file_path(path, env)
     tables: dict[str, Any] = {}
     if file.exists() or file != default_path():

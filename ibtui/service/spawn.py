@@ -1,0 +1,178 @@
+"""Starts a profile's supervisor, detached from the terminal, and ends one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ibtui import config, paths, sources
+from ibtui.config import Profile, Settings
+from ibtui.errors import IbtuiError
+from ibtui.gateway import launch
+from ibtui.profile import SECRETS
+from ibtui.service import wire
+from ibtui.service.link import Link, Lost, find
+from ibtui.service.place import Mark, Place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+START_S = 20.0
+"""Seconds until a new one must listen."""
+END_S = 15.0
+"""Seconds one may take to end when asked."""
+_POLL_S = 0.05
+_PASSED_ON = ("JAVA_HOME", "CREDENTIALS_DIRECTORY")
+_OURS = ("IBTUI_", "IB_", "IBEAM_", "TWILIO_")
+
+
+def wanted(profile: Profile) -> bool:
+    """Whether a profile is kept by a process of its own; the demo never is, it ends with its terminal."""
+    return profile.keep_alive and profile.mode != "demo"
+
+
+async def ensure(settings: Settings) -> Link:
+    """The profile's supervisor, started if there is none.
+
+    Raises:
+        IbtuiError: it could not be started; says why.
+    """
+    return await asyncio.to_thread(ensure_now, settings)
+
+
+def ensure_now(settings: Settings) -> Link:
+    """As `ensure`, in this thread."""
+    name = settings.chosen().name
+    deadline = time.monotonic() + START_S
+    found = find(name)
+    if found is not None:
+        return found
+    launch.reap()
+    child = _start(settings)
+    try:
+        report = _report(child, deadline)
+    finally:
+        assert child.stdout is not None
+        child.stdout.close()
+        launch.leave(child)
+    trouble = report.trouble.error() if report is not None and report.trouble is not None else None
+    # Two terminals may start one at the same moment; then the other one's will do, once it listens.
+    patience = deadline if report is not None and report.trouble is not None else time.monotonic()
+    while (found := find(name)) is None:
+        if time.monotonic() >= patience or (report and report.trouble and report.trouble.kind != "Taken"):
+            raise trouble or IbtuiError(
+                "The keep-alive could not be started.", f"Look at {log_path(name)}, or: ibtui keep status"
+            )
+        _nap(_POLL_S)
+    return found
+
+
+def _start(settings: Settings) -> subprocess.Popen[bytes]:
+    """The process: a session of its own, settings on standard input, its report on standard output."""
+    name = settings.chosen().name
+    env = config.environment()
+    orders = wire.Orders(profile=name, config=str(settings.path), variables=variables(settings, env))
+    log = log_path(name)
+    paths.private(log.parent)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "ibtui", "supervise", "--profile", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=out,
+            cwd="/",
+            env=environment(env),
+            start_new_session=True,
+            umask=0o077,
+        )
+    finally:
+        os.close(out)
+    assert child.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.write(msgspec.json.encode(orders))
+        child.stdin.close()
+    return child
+
+
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment the supervisor sees: nothing that may be a secret."""
+    more = {name: env[name] for name in _PASSED_ON if name in env}
+    return {**sources.scrubbed(env), **more}
+
+
+def variables(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment the settings are made of; it goes through the pipe."""
+    profile = settings.chosen()
+    named = {getattr(profile, secret).env for secret in SECRETS}
+    return {name: value for name, value in env.items() if value and (name in named or name.startswith(_OURS))}
+
+
+def log_path(profile: str) -> Path:
+    """What a supervisor says that it cannot say elsewhere."""
+    return paths.log_dir() / f"keep-{profile}.log"
+
+
+def _report(child: subprocess.Popen[bytes], deadline: float) -> wire.Report | None:
+    """What the child says of itself; None when it ended, or said nothing in time."""
+    assert child.stdout is not None
+    said = b""
+    while not said.endswith(b"\n"):
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([child.stdout], [], [], left)[0]:
+            return None
+        more = os.read(child.stdout.fileno(), 65536)
+        if not more:
+            return None
+        said += more
+    try:
+        return msgspec.json.decode(said, type=wire.Report)
+    except msgspec.DecodeError:
+        return None
+
+
+def _nap(seconds: float) -> None:
+    select.select([], [], [], seconds)
+
+
+async def end(profile: str, why: str) -> int:
+    """End a profile's supervisor, the gateway lives on; returns its pid, 0 when there was none.
+
+    One that does not answer gets the signal.
+
+    Raises:
+        IbtuiError: it does not end.
+    """
+    link = await asyncio.to_thread(find, profile)
+    mark = Place.of(profile).mark()
+    if link is None:
+        return 0
+    try:
+        await link.do("end", why=why)
+    except Lost:
+        pass  # it went while it answered
+    except IbtuiError:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(link.pid, signal.SIGTERM)
+    if not await asyncio.to_thread(_gone, Place.of(profile), mark):
+        raise IbtuiError(f"The keep-alive (pid {link.pid}) does not end.", f"Run: kill -9 {link.pid}")
+    return link.pid
+
+
+def _gone(place: Place, mark: Mark | None) -> bool:
+    deadline = time.monotonic() + END_S
+    while place.mark() == mark:
+        if time.monotonic() >= deadline:
+            return False
+        _nap(_POLL_S)
+    return True
