@@ -9,7 +9,7 @@ async with IbkrClient("https://localhost:5000") as client:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -42,6 +42,9 @@ OAUTH_FIELDS = (
     "realm",
 )
 """The members of an `oauth1.json` (oauth.md §4.1)."""
+
+FRESH_S = 2.0
+"""So long a tickle's token counts as fresh: asking once more takes a second (web-api.md §1.6)."""
 
 
 class IbkrClient:
@@ -91,6 +94,7 @@ class IbkrClient:
         self.store = store or Store(self.clock)
         self.hub = hub or Hub()
         self.token = sessions.Token()
+        self._tickled = 0.0
         self.listeners: list[Callable[[Event], None]] = []
         """Hear of what happens while watching: the socket, gaps, notices."""
         self._proxy = proxy
@@ -162,6 +166,7 @@ class IbkrClient:
             self.token.forget()
             raise
         self.token.renew(session.read_token(body))
+        self._tickled = self.clock.monotonic()
         self.store.touch("tickle")
         return session.read_tickle(body)
 
@@ -216,7 +221,7 @@ class IbkrClient:
         stream = Stream(
             self.rest.address.socket,
             self.trust,
-            self._present,
+            self._presenter(),
             clock=self.clock,
             pacing=self.pacing,
             read_only=self.rest.read_only,
@@ -235,10 +240,20 @@ class IbkrClient:
             self.token.leave(listener)
         await stream.close()
 
-    async def _present(self) -> Secret | None:
-        """The session for a new socket: always a fresh one, for a reconnect may follow a re-login."""
-        await self.tickle()
-        return self.token.secret
+    def _presenter(self) -> Callable[[], Awaitable[Secret | None]]:
+        """Gives the session for a socket that opens."""
+        opened = False
+
+        async def present() -> Secret | None:
+            nonlocal opened
+            fresh = self.clock.monotonic() - self._tickled < FRESH_S
+            # A reconnect may follow a re-login, so its token is always a new one.
+            if opened or not fresh or self.token.secret is None:
+                await self.tickle()
+            opened = True
+            return self.token.secret
+
+        return present
 
     async def load(self, *parts: str) -> None:
         """Read accounts, positions, orders, executions and amounts into the store.

@@ -260,8 +260,11 @@ async def test_many_positions_are_read_page_by_page(live_sim: Any) -> None:
     await control(live_sim, "positions", {"count": 250})
     async with asyncio.timeout(60), IbkrClient(live_sim.url) as client:
         await client.init()
+        feed = client.hub.subscribe()
         loading = asyncio.create_task(client.load("positions"))
-        await until(lambda: client.store.positions, 10)
+        while not client.store.positions:
+            await feed.wait()
+            feed.drain()
         # The first page is there to be looked at, and does not pass for all.
         assert len(client.store.positions) == 100 and "position" not in client.store.loaded
         await loading
