@@ -145,6 +145,11 @@ class Live(Topics):
             self._say("close", f"left: {reason}")
             self._link.abort()
 
+    def hurry(self) -> None:
+        """Do not wait out a pause before the next attempt: somebody wants the socket now."""
+        if self._link is None:
+            self._hurry.set()
+
     def token_changed(self, token: Secret | None) -> None:
         """A tickle brought this token: a socket opened with another one is dead (§7.9)."""
         if self._token is not None and token is not None and token != self._token:
