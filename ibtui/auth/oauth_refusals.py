@@ -88,9 +88,9 @@ def access_token(status: int, said: str) -> IbtuiError:
         )
     return TokenRefused(
         f"IBKR refuses the client's assertion (status {status}){_quoted(said)}.",
-        "See that oauth2_client_id and oauth2_key_id are as IBKR gave them, that the private key is the pair of"
-        " the registered one and that this machine's clock is right to the second; oauth2_audience is /token"
-        " unless IBKR said otherwise.",
+        "See that oauth2_client_id and oauth2_key_id are as IBKR gave them, that the private key is the pair"
+        " of the registered one and that this machine's clock is right to the second; oauth2_audience is"
+        " /token unless IBKR said otherwise.",
     )
 
 
@@ -103,8 +103,8 @@ def sso_session(status: int, said: str) -> IbtuiError:
         )
     return TokenRefused(
         f"IBKR opens no session for this user name (status {status}){_quoted(said)}.",
-        "See that oauth2_credential is the IBKR user name that the client acts for, and that oauth2_ip is this"
-        " machine's public address as IBKR sees it.",
+        "See that oauth2_credential is the IBKR user name that the client acts for, and that oauth2_ip is"
+        " this machine's public address as IBKR sees it.",
     )
 
 

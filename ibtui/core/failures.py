@@ -67,6 +67,15 @@ def error_text(body: Any) -> str:
     return redact(str(found))
 
 
+def said(content: bytes, body: Any) -> str:
+    """What an error reply says, in any of its shapes (problem+json too, oauth.md §11.4)."""
+    found = error_text(body)
+    if not found and isinstance(body, dict):
+        parts = [body.get("detail") or body.get("title"), body.get("invalidArguments")]
+        found = redact("; ".join(str(part) for part in parts if part))
+    return found or words(content)
+
+
 def failure(status: int, content: bytes, body: Any, what: str) -> IbtuiError | None:
     """The error in a reply to an API request, None when it holds none.
 

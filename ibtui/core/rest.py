@@ -1,4 +1,4 @@
-"""REST over HTTP: the only place that knows httpx (web-api.md §1).
+"""REST over HTTP: with `signed` the only place that knows httpx (web-api.md §1).
 
 Every request has a time-out of its own (the gateway has none, login.md §9.6), waits for
 its pacing slot, follows no redirect, and ends in a decoded body or in one error of
@@ -25,13 +25,16 @@ from ibtui.core import failures, relayed
 from ibtui.core import trust as tls
 from ibtui.core.address import Address
 from ibtui.core.lean import httpx
+from ibtui.core.oauth import OAuth
 from ibtui.core.pacing import Pacing, interval
 from ibtui.core.readonly import changes_orders
 from ibtui.core.relayed import Asked, Given
+from ibtui.core.signed import Signed
 from ibtui.core.trust import Trust
 from ibtui.errors import (
     GatewayDown,
     IbtuiError,
+    NotLoggedIn,
     Rejected,
     Stalled,
     TradingLocked,
@@ -79,6 +82,7 @@ class Rest:
         proxy: str = "",
         insecure_http: bool = False,
         uds: str = "",
+        oauth: OAuth | None = None,
     ) -> None:
         quiet_libraries()
         self.address = Address.parse(base_url, insecure_http=insecure_http or bool(uds))
@@ -91,6 +95,10 @@ class Rest:
         self._proxy = proxy
         self._uds = uds
         self._api = self._client(CookieJar(DefaultCookiePolicy(allowed_domains=[])))
+        self.oauth = oauth
+        if oauth is not None:
+            oauth.bind(self._post, self.address, self.clock)
+            self._api.auth = Signed(oauth, self.pacing)
         self._login: httpx.AsyncClient | None = None
 
     def _client(self, jar: CookieJar | None) -> httpx.AsyncClient:
@@ -189,15 +197,29 @@ class Rest:
             content=None if data is None else _encoder.encode(data),
             headers={**({} if data is None else {"Content-Type": "application/json"}), **(headers or {})},
         )
+        if self.oauth is not None:
+            # Getting a token takes requests of its own, which are not this one's time.
+            await self.oauth.ready()
         async with self.pacing.slot(verb, path):
             response = await self._exchange(self._api, request, what)
         return self._read(response, what)
 
-    async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request, what: str) -> httpx.Response:
+    async def _post(self, url: str, headers: Mapping[str, str], content: bytes) -> tuple[int, bytes]:
+        """A token request, which is not signed as the others are; see `oauth.Post`."""
+        request = self._api.build_request("POST", url, content=content, headers=headers)
+        await self.pacing.frame()
+        response = await self._exchange(self._api, request, "The token request", auth=None)
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            self.pacing.cool_down()
+        return response.status_code, response.content
+
+    async def _exchange(
+        self, client: httpx.AsyncClient, request: httpx.Request, what: str, **how: Any
+    ) -> httpx.Response:
         try:
             # httpx times each read; a server that trickles would never end.
             async with asyncio.timeout(self.timeout + CONNECT_S):
-                response = await client.send(request)
+                response = await client.send(request, **how)
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, TimeoutError, OSError) as error:
             raise self._transport(error, what) from error
         except RuntimeError as error:
@@ -248,6 +270,8 @@ class Rest:
         if self._uds and isinstance(error, httpx.NetworkError):
             return relayed.gone()
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
+            if self.oauth is not None:
+                return Unreachable(f"Nothing answers at {where}.", "Look at the network, or at api_host.")
             return GatewayDown(f"Nothing answers at {where}.", "Start the gateway, or correct its address.")
         if isinstance(error, (httpx.TimeoutException, TimeoutError)):
             return Stalled(
@@ -273,6 +297,9 @@ class Rest:
         elif response.status_code < 500:
             self.pacing.fine()
         if error is not None:
+            if self.oauth is not None and type(error) is NotLoggedIn and response.status_code in (401, 410):
+                query = bool(response.request.url.query)
+                error = self.oauth.refusal(what, response.status_code, failures.said(content, body), query)
             raise error
         if not text:
             return body

@@ -1,0 +1,247 @@
+"""The token of direct access: got when it is needed, renewed before it ends and when IBKR says that it has.
+
+Whatever the OAuth (`Way`), everybody shares one `Grant`: ten requests that are refused at once lead to one
+new token (oauth.md §7). Knows neither an HTTP library (`rest` sends) nor cryptography (`ways` signs).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import msgspec
+
+from ibtui.auth.grant import Grant
+from ibtui.clock import Clock
+from ibtui.core import failures
+from ibtui.core.address import Address
+from ibtui.core.readonly import changes_orders
+from ibtui.errors import IbtuiError, NotLoggedIn, TokenRefused, Unreachable, UsageError
+
+AHEAD = timedelta(minutes=10)
+"""How long before its end a token is renewed."""
+AGAIN_S = 30.0
+"""A token is not renewed twice in so long because of a refusal: IBKR blocks who asks for ever more."""
+HOLD_S = (60.0, 900.0)
+"""After a refusal of the registration nobody asks again for so long, twice as long each time."""
+
+Post = Callable[[str, Mapping[str, str], bytes], Awaitable[tuple[int, bytes]]]
+"""Sends an unsigned POST to a whole URL; status and body come back. Raises `IbtuiError` when none do."""
+Refusal = Callable[[int, str], IbtuiError]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What a `Way` gets tokens through."""
+
+    post: Post
+    address: Address
+    clock: Clock
+
+    async def ask(self, url: str, headers: Mapping[str, str], content: bytes, refusal: Refusal) -> Any:
+        """The decoded answer of a token request.
+
+        Raises:
+            TokenRefused: as `refusal` says. Pacing, Unreachable, Rejected: IBKR is busy or away.
+        """
+        status, answer = await self.post(url, headers, content)
+        try:
+            body = failures.decode(answer) if answer.strip() else None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            body = None
+        if status == 200:
+            return body
+        if status == 429 or status >= 500:
+            error = failures.failure(status, answer, body, "The token request")
+            if error is not None:
+                raise error
+        raise refusal(status, failures.said(answer, body))
+
+
+class Way(Protocol):
+    """One kind of OAuth with its registration."""
+
+    name: str
+    """`oauth1` or `oauth2`."""
+    deaf: frozenset[str]
+    """Paths that refuse this kind whatever the token (§1)."""
+
+    async def obtain(self, door: Door) -> Grant:
+        """A new token; raises `IbtuiError` subclasses only."""
+        ...
+
+    def header(self, grant: Grant, method: str, url: str, query: str, now: datetime) -> str:
+        """`Authorization` of a request to `url` (without query)."""
+        ...
+
+    def socket_query(self, grant: Grant) -> str:
+        """The query of the WebSocket's address (§8, §11.3)."""
+        ...
+
+
+class Keep(Protocol):
+    """Where a token outlives this process."""
+
+    async def load(self) -> Grant | None: ...
+
+    async def save(self, grant: Grant | None) -> None: ...
+
+
+class OAuth:
+    """The one token of a client. Bound to its connection by `rest.Rest`; may move to another one.
+
+    `keep`: where to look for a token before a new one is asked for, and where to put that.
+    """
+
+    def __init__(self, way: Way, keep: Keep | None = None) -> None:
+        self.way = way
+        self.grant: Grant | None = None
+        self.renewed: list[Callable[[], None]] = []
+        """Called after a token took another one's place: brokerage session and sockets were that one's."""
+        self._keep = keep
+        self._door: Door | None = None
+        self._lock = asyncio.Lock()
+        self._refused: IbtuiError | None = None
+        self._hold = 0.0
+        self._held_until = 0.0
+        self._renewed_at: float | None = None
+
+    def bind(self, post: Post, address: Address, clock: Clock) -> None:
+        """Use this connection from now on."""
+        self._door = Door(post, address, clock)
+
+    @property
+    def door(self) -> Door:
+        """Raises UsageError before `bind`."""
+        if self._door is None:
+            raise UsageError("This OAuth token has no connection yet.", "Give it to an IbkrClient.")
+        return self._door
+
+    def __repr__(self) -> str:
+        return f"OAuth({self.way.name}, {'a token' if self.grant else 'no token'})"
+
+    @property
+    def age(self) -> timedelta | None:
+        """How old the token is; None without one."""
+        return self.door.clock.now() - self.grant.obtained if self.grant else None
+
+    @property
+    def left(self) -> timedelta | None:
+        """Until the token is renewed; None without one."""
+        return self._renew_at(self.grant) - self.door.clock.now() if self.grant else None
+
+    async def ready(self) -> Grant:
+        """A token that is good now, got or renewed if need be.
+
+        Raises:
+            TokenRefused, UsageError: IBKR refuses the registration; said again without asking for a while.
+            Unreachable, Pacing, UnknownReply: there is no token now.
+        """
+        if self.grant is not None and not self._due(self.grant):
+            return self.grant
+        async with self._lock:
+            if self.grant is None and self._keep is not None:
+                self.grant = await self._keep.load()
+            old = self.grant
+            if old is not None and not self._due(old):
+                return old
+            if old is not None and old.expires > self.door.clock.now():
+                return await self._ahead(old)
+            self._check_hold()
+            return await self._obtain()
+
+    async def obtain(self) -> Grant:
+        """A new token, whatever there is; raises as `ready`, but always asks."""
+        async with self._lock:
+            self._refused = None
+            return await self._obtain()
+
+    async def after(self, grant: Grant, method: str, path: str, status: int, said: str) -> Grant | None:
+        """A request sent with `grant` was answered; the token to send it again with, if it should be.
+
+        A refused token is renewed, also where the request may not be sent twice: one that changes orders.
+        """
+        if status not in (401, 410) or "no bridge" in said.lower():
+            return None
+        if any(path.endswith(deaf) for deaf in self.way.deaf):
+            return None
+        async with self._lock:
+            if self.grant in (grant, None) and not await self._renew(grant):
+                return None
+        return None if changes_orders(method, path) else self.grant
+
+    async def _renew(self, grant: Grant) -> bool:
+        kept = await self._keep.load() if self._keep is not None else None
+        if kept is not None and kept != grant and not self._due(kept):
+            # Another program of ours has a newer one.
+            self._take(kept)
+            return True
+        now = self.door.clock.monotonic()
+        if self._renewed_at is not None and now - self._renewed_at < AGAIN_S:
+            return False
+        self._renewed_at = now
+        await self._obtain()
+        return True
+
+    async def forget(self) -> None:
+        """Drop the token; the next `ready` gets another."""
+        async with self._lock:
+            self.grant, self._refused = None, None
+            if self._keep is not None:
+                await self._keep.save(None)
+
+    def refusal(self, what: str, status: int, said: str, query: bool) -> NotLoggedIn:
+        """What a request's refusal means when a new token was of no use."""
+        text = f": {said.strip().rstrip('.')}" if said.strip() else ""
+        fix = "Get a new token: ibtui login"
+        if query and self.way.name == "oauth1":
+            fix += '; if only requests with a query are refused, try oauth_query = "raw" in the profile'
+        return NotLoggedIn(f"{what}: IBKR does not take the token (status {status}){text}.", f"{fix}.")
+
+    async def _ahead(self, old: Grant) -> Grant:
+        """Renew a token that still is good; that this fails now does no harm yet."""
+        now = self.door.clock.monotonic()
+        if now < self._held_until:
+            return old
+        try:
+            return await self._obtain()
+        except IbtuiError:
+            self._held_until = now + HOLD_S[0]
+            return old
+
+    def _check_hold(self) -> None:
+        if self._refused is not None and self.door.clock.monotonic() < self._held_until:
+            raise self._refused
+
+    async def _obtain(self) -> Grant:
+        door = self.door
+        try:
+            grant = await self.way.obtain(door)
+        except (TokenRefused, UsageError) as error:
+            self._hold = min(self._hold * 2 or HOLD_S[0], HOLD_S[1])
+            self._refused, self._held_until = error, door.clock.monotonic() + self._hold
+            raise
+        except Unreachable:
+            self._refused = None
+            raise
+        self._refused, self._hold, self._held_until = None, 0.0, 0.0
+        if self._keep is not None:
+            await self._keep.save(grant)
+        self._take(grant)
+        return grant
+
+    def _take(self, grant: Grant) -> None:
+        old, self.grant = self.grant, grant
+        if old is not None:
+            for listener in list(self.renewed):
+                listener()
+
+    def _due(self, grant: Grant) -> bool:
+        return self.door.clock.now() >= self._renew_at(grant)
+
+    @staticmethod
+    def _renew_at(grant: Grant) -> datetime:
+        return grant.expires - min(AHEAD, (grant.expires - grant.obtained) / 10)
