@@ -22,27 +22,18 @@ from ibtui.core.link import StreamState
 from ibtui.core.live import OnFrame
 from ibtui.core.load import PARTS, Loader
 from ibtui.core.models import Accounts, AuthStatus, Event, Tickle
+from ibtui.core.oauth import OAuth
 from ibtui.core.pacing import Pacing, Unpaced
 from ibtui.core.rest import Rest
 from ibtui.core.store import Store
 from ibtui.core.stream import Stream
 from ibtui.core.trust import Trust
 from ibtui.core.watch import Watcher
-from ibtui.errors import IbtuiError, NotLoggedIn, Rejected, UsageError
+from ibtui.errors import IbtuiError, NotLoggedIn, Rejected
 from ibtui.log import redact
 from ibtui.secret import Secret
 
-OAUTH_FIELDS = (
-    "consumerKey",
-    "accessToken",
-    "accessTokenSecret",
-    "encryption",
-    "signature",
-    "dhPrime",
-    "realm",
-)
-"""The members of an `oauth1.json` (oauth.md §4.1)."""
-
+API_HOST = "https://api.ibkr.com"
 FRESH_S = 2.0
 """So long a tickle's token counts as fresh: asking once more takes a second (web-api.md §1.6)."""
 
@@ -50,8 +41,11 @@ FRESH_S = 2.0
 class IbkrClient:
     """A client of the IBKR Web API through a Client Portal Gateway; usable from any asyncio program.
 
-    `target` is the gateway's address (`https://localhost:5000`), or a mapping with the
-    seven OAuth fields. `read_only` (the default) refuses requests that change orders.
+    `target` is the gateway's address (`https://localhost:5000`); or, to talk to IBKR without one, the
+    content of an `oauth1.json` (seven fields, keys as PEM text, oauth.md §4.1), or `client_id`, `key_id`,
+    `credential`, `private_key`, `ip` for OAuth 2.0 (§11); then `api_host` is asked, and tokens are got and
+    renewed by themselves (`client.oauth`). `oauth_query` is how a query is signed
+    (`auth.oauth1.FORMS`). `read_only` (the default) refuses requests that change orders.
     With https on loopback and no `trust`, the certificate of the first connection is
     pinned for this client's life (`client.trust.fingerprint`); elsewhere the system's
     CAs decide. `timeout` is in seconds, per attempt. A `store` and `hub` handed in outlive
@@ -64,7 +58,7 @@ class IbkrClient:
 
     def __init__(
         self,
-        target: str | Mapping[str, Any],
+        target: str | Mapping[str, Any] | OAuth,
         *,
         read_only: bool = True,
         trust: Trust | None = None,
@@ -75,13 +69,15 @@ class IbkrClient:
         store: Store | None = None,
         hub: Hub | None = None,
         uds: str = "",
+        api_host: str = API_HOST,
+        oauth_query: str = "left_out",
     ) -> None:
-        if not isinstance(target, str):
-            raise _oauth(target)
+        self.oauth = None if isinstance(target, str) else _oauth(target, oauth_query)
+        """The token of direct access, with its age and what is left; None through a gateway."""
         self.clock: Clock = clock or SystemClock()
         self.pacing = Unpaced(self.clock) if uds else Pacing(self.clock)
         self.rest = Rest(
-            target,
+            target if isinstance(target, str) else api_host,
             trust,
             self.pacing,
             read_only=read_only,
@@ -90,6 +86,7 @@ class IbkrClient:
             proxy=proxy,
             insecure_http=insecure_http,
             uds=uds,
+            oauth=self.oauth,
         )
         self.store = store or Store(self.clock)
         self.hub = hub or Hub()
@@ -105,6 +102,9 @@ class IbkrClient:
         self._tasks = Tasks(
             lambda error: self._tell("session", f"the keep-alive stopped: {error!r}", "error")
         )
+        self._opened = False
+        if self.oauth is not None:
+            self.oauth.renewed.append(self._renewed)
 
     async def __aenter__(self) -> IbkrClient:
         return self
@@ -185,11 +185,32 @@ class IbkrClient:
             NoBridge: the session did not come up in a minute. Further as `request`.
         """
         status = await sessions.open_brokerage(
-            self.call, self.clock, compete=compete, publish=publish, settle=settle
+            self.call,
+            self.clock,
+            compete=compete,
+            publish=publish,
+            settle=settle,
+            direct=self.oauth is not None,
         )
+        self._opened = True
         await self.accounts()
         await self.tickle()
         return status
+
+    def _renewed(self) -> None:
+        self._tell("session", "the token was renewed", "info")
+        self._tasks.start(self._follow_token(), "token renewed")
+
+    async def _follow_token(self) -> None:
+        """The brokerage session and the sockets belonged to the last token (oauth.md §7)."""
+        try:
+            if self._opened:
+                await sessions.open_brokerage(self.call, self.clock, compete=False, direct=True)
+                await self.accounts()
+        except IbtuiError as error:
+            self._tell("session", str(error), "warn")
+        for stream in list(self._streams):
+            stream.reconnect("the token was renewed")
 
     async def accounts(self) -> Accounts:
         """The accounts of the brokerage session, into the store too (web-api.md §3.1)."""
@@ -202,14 +223,15 @@ class IbkrClient:
         debug: Iterable[str] = (),
         *,
         write: Callable[[str], None] | None = None,
-        cookie: str = "json",
+        cookie: str = "",
         on_frame: OnFrame | None = None,
         on_state: Callable[[StreamState], None] | None = None,
     ) -> Stream:
         """A WebSocket that opens with its first reader and keeps itself open until `close`.
 
         `debug` is any of `open`, `close`, `send`, `receive`, `error`; these are written,
-        without cookies or tokens, to `write` or the log `ibtui.socket`. `on_frame` hears each frame
+        without cookies or tokens, to `write` or the log `ibtui.socket`. `cookie` is a word of
+        `stream.COOKIES`; empty: what suits the connection. `on_frame` hears each frame
         as it came and says whether it is dealt with, `on_state` of opening and closing.
 
         Raises:
@@ -217,7 +239,7 @@ class IbkrClient:
         """
         return self._stream(debug=debug, write=write, cookie=cookie, on_frame=on_frame, on_state=on_state)
 
-    def _stream(self, **more: Any) -> Stream:
+    def _stream(self, *, cookie: str = "", **more: Any) -> Stream:
         stream = Stream(
             self.rest.address.socket,
             self.trust,
@@ -227,11 +249,17 @@ class IbkrClient:
             read_only=self.rest.read_only,
             proxy=self._proxy,
             uds=self._uds,
+            cookie=cookie or ("plain" if self.oauth is not None else "json"),
+            query=self._socket_query if self.oauth is not None else None,
             **more,
         )
         listener = self._streams[stream] = lambda: stream.token_changed(self.token.secret)
         self.token.listen(listener)
         return stream
+
+    def _socket_query(self) -> str:
+        grant = self.oauth.grant if self.oauth is not None else None
+        return self.oauth.way.socket_query(grant) if self.oauth is not None and grant is not None else ""
 
     async def end(self, stream: Stream) -> None:
         """Close a socket of `socket` for good and forget it; harmless when that is done."""
@@ -316,8 +344,13 @@ class IbkrClient:
 
     async def logout(self) -> None:
         """End the brokerage session and the login (web-api.md §2.6); raises as `request`."""
-        await self.call(session.logout())
-        self.token.forget()
+        try:
+            await self.call(session.logout())
+            self.token.forget()
+        finally:
+            self._opened = False
+            if self.oauth is not None:
+                await self.oauth.forget()
 
     async def select(self, account: str) -> None:
         """Make `account` the one that orders and trades are read of (web-api.md §3.2).
@@ -335,18 +368,18 @@ class IbkrClient:
 
     async def close(self) -> None:
         """Close sockets and connections; the session itself lives on at the gateway."""
+        if self.oauth is not None and self._renewed in self.oauth.renewed:
+            self.oauth.renewed.remove(self._renewed)
         await self.unwatch()
         for stream in list(self._streams):
             await self.end(stream)
         await self.rest.close()
 
 
-def _oauth(target: Mapping[str, Any]) -> UsageError:
-    missing = [name for name in OAUTH_FIELDS if not target.get(name)]
-    if missing:
-        return UsageError(
-            f"The OAuth settings lack {', '.join(missing)}.", "An oauth1.json has seven fields, all needed."
-        )
-    return UsageError(
-        "This version connects through a gateway only, not by OAuth.", "Give the gateway's address."
-    )
+def _oauth(target: Mapping[str, Any] | OAuth, query_form: str) -> OAuth:
+    if isinstance(target, OAuth):
+        return target
+    # Cryptography takes a while to load; through a gateway it is not needed.
+    from ibtui.core.ways import way_of
+
+    return OAuth(way_of(target, query_form))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from ibtui.clock import Clock
@@ -18,6 +19,8 @@ Ask = Callable[[Call], Awaitable[Any]]
 PATIENCE_S = 60.0
 """How long the brokerage session may take to come up (§2.1: 60 to 90 s)."""
 _POLL_S = 1.5
+_BREATH_S = 3.0
+_NO_DH = "failed to generate sso dh token"
 
 
 class Token:
@@ -70,10 +73,12 @@ async def open_brokerage(
     publish: bool = True,
     settle: float = 1.0,
     patience: float = PATIENCE_S,
+    direct: bool = False,
 ) -> AuthStatus:
     """Bring the brokerage session to `ready` by the sequence of web-api.md §2.1.
 
-    `settle` is the pause in seconds after the session was asked for, before the first look.
+    `settle` is the pause in seconds after the session was asked for, before the first look. `direct`:
+    over OAuth, where nothing is connected before the session was asked for (oauth.md §7).
 
     Raises:
         NotLoggedIn: there is no SSO session to open it on.
@@ -81,16 +86,17 @@ async def open_brokerage(
         NoBridge: it did not come up within `patience` seconds.
         Rejected: IBKR gives a reason.
     """
-    status = session.read_status(await ask(session.auth_status()))
+    status = await _now(ask, direct)
     if status.ready and not status.competing:
         return status
     if status.competing and not compete:
         raise _competing()
-    if not status.connected and not status.authenticated:
+    if not status.connected and not status.authenticated and not direct:
         raise NotLoggedIn("There is no SSO session.", "Log in first.")
     deadline = clock.monotonic() + patience
     if not status.authenticated or status.competing:
-        status = await _initialise(ask, compete=compete, publish=publish)
+        start = partial(_initialise, ask, compete=compete, publish=publish)
+        status = await (_directly(start, ask, clock) if direct else start())
         await clock.sleep(settle)
     while True:
         status = await _look(ask, status)
@@ -114,6 +120,41 @@ async def _initialise(ask: Ask, *, compete: bool, publish: bool) -> AuthStatus:
     if status.fail and not status.authenticated:
         raise Rejected(f"IBKR did not open the brokerage session: {status.fail}.")
     return status
+
+
+async def _now(ask: Ask, direct: bool) -> AuthStatus:
+    try:
+        return session.read_status(await ask(session.auth_status()))
+    except NoBridge:
+        if not direct:
+            raise
+        return AuthStatus()
+
+
+async def _directly(start: Callable[[], Awaitable[AuthStatus]], ask: Ask, clock: Clock) -> AuthStatus:
+    """`start` over OAuth: what helps against `failed to generate sso dh token` is done once (oauth.md §9).
+
+    Raises:
+        Rejected: it fails again.
+    """
+    try:
+        return await start()
+    except NotLoggedIn as error:
+        if _NO_DH not in error.what.lower():
+            raise
+    await clock.sleep(_BREATH_S)
+    await ask(session.tickle())
+    try:
+        return await start()
+    except NotLoggedIn as error:
+        if _NO_DH not in error.what.lower():
+            raise
+        raise Rejected(
+            "IBKR cannot open the brokerage session (failed to generate sso dh token).",
+            "Another session of this user name may be open, or the account is not (yet) allowed to use OAuth;"
+            " new paper accounts take one to two weeks. Else ask IBKR's support.",
+            500,
+        ) from None
 
 
 async def _look(ask: Ask, before: AuthStatus) -> AuthStatus:

@@ -202,6 +202,7 @@ class Stream(Live):
         read_only: bool = True,
         proxy: str = "",
         uds: str = "",
+        query: Callable[[], str] | None = None,
         on_event: OnEvent | None = None,
         on_frame: OnFrame | None = None,
         on_gap: Callable[[], None] | None = None,
@@ -212,7 +213,7 @@ class Stream(Live):
         quiet_libraries()
         super().__init__(
             url,
-            partial(_dial, trust=trust, cookie=cookie, proxy=proxy, uds=uds),
+            partial(_dial, trust=trust, cookie=cookie, proxy=proxy, uds=uds, query=query),
             session,
             clock=clock,
             pacing=pacing,
@@ -227,9 +228,20 @@ class Stream(Live):
 
 
 async def _dial(
-    url: str, token: Secret | None, take: Take, *, trust: Trust, cookie: str, proxy: str, uds: str = ""
+    url: str,
+    token: Secret | None,
+    take: Take,
+    *,
+    trust: Trust,
+    cookie: str,
+    proxy: str,
+    uds: str = "",
+    query: Callable[[], str] | None = None,
 ) -> _Link:
     headers = {}
+    where = url.split("://", 1)[-1].split("/", 1)[0]
+    if query is not None:
+        url = f"{url}?{query()}"
     door: dict[str, Any] = {"unix": True, "path": uds} if uds else {}
     if token is not None and cookie != "message":
         text = token.reveal()
@@ -252,7 +264,7 @@ async def _dial(
             **door,
         )
     except (OSError, ssl.SSLError, WebSocketException, TimeoutError) as error:
-        raise _trouble(error, url.split("://", 1)[-1].split("/", 1)[0], bool(uds)) from error
+        raise _trouble(error, where, bool(uds)) from error
     return _Link(socket)
 
 
