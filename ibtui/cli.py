@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ibtui import cli_config, cli_ibkey, cli_keep, cli_serve
+from ibtui import cli_config, cli_ibkey, cli_keep, cli_oauth, cli_serve
 from ibtui.errors import IbtuiError, ReaderGone, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -214,6 +214,7 @@ def status(context: Any) -> Any:
 
 
 app.add_command(cli_ibkey.group(Group, common))
+app.add_command(cli_oauth.group(Group, common))
 app.add_command(cli_keep.group(Group, common))
 app.add_command(cli_keep.supervise)
 app.add_command(cli_serve.command(common))
