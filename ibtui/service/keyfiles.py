@@ -83,8 +83,10 @@ def there(folder: Path) -> list[str]:
     return [name for name in NAMES if os.path.lexists(folder / name)]
 
 
-def refuse_existing(folder: Path) -> None:
+def refuse_existing(folder: Path, go_on: str = "") -> None:
     """Keys are never overwritten: a registration at IBKR may hang on them.
+
+    `go_on`: the command that uses those that are there.
 
     Raises:
         UsageError: one of the five is there; says how to go on.
@@ -93,7 +95,8 @@ def refuse_existing(folder: Path) -> None:
     if found:
         raise UsageError(
             f"{folder} already holds {', '.join(found)}; nothing was made or overwritten.",
-            f"Use them: ibtui oauth configure --import '{folder}'. Or name another folder: --folder NEW",
+            f"Use them: {go_on or f"ibtui oauth configure --import '{folder}'"}."
+            " Or make others in a folder of their own: ibtui oauth keygen --folder NEW",
         )
 
 

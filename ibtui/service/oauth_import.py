@@ -179,7 +179,7 @@ def from_environment(env: Mapping[str, str], where: str = "ibind's variables") -
         "encryption": pem("ENCRYPTION_KEY"),
         "realm": value("REALM"),
     }
-    remarks = ()
+    remarks: tuple[str, ...] = ()
     if value("REST_URL") and value("REST_URL").rstrip("/") not in _REST:
         remarks = (f"{_IBIND}REST_URL names another host: set api_host in [addresses].",)
     return _of_fields(OAuth1Fields.from_mapping(fields, where), where, remarks)

@@ -45,9 +45,10 @@ class Setup:
 
     @classmethod
     def open(cls, folder: Path) -> Setup:
-        """What there is in a folder; an `oauth1.json` without a state is taken as it is."""
+        """What there is in a folder, which need not exist yet."""
         setup = cls(folder)
-        files.check_folder(folder, strict=True)
+        if folder.exists():
+            paths.private(folder)
         found = files.read(folder / STATE) if (folder / STATE).exists() else None
         if found is not None:
             setup.state = State.of(found)
@@ -71,7 +72,7 @@ class Setup:
         """Keep new keys; what belonged to others before starts anew."""
         made.check()
         target = self.new_folder()
-        files.make_folder(self.folder)
+        self._own_folder()
         keyfiles.write(target, made)
         # A registration belongs to its keys: other keys, other token.
         self._change(
@@ -81,11 +82,6 @@ class Setup:
             access_token_secret=Secret(""),
             **_UNTESTED,
         )
-        self.keys = made
-
-    def use_made(self, made: KeySet, folder: Path) -> None:
-        """Keys that already lie in a folder below ours."""
-        self._change(keys=folder.name, uploaded=False, **_UNTESTED)
         self.keys = made
 
     def take(self, found: Found, now: datetime) -> None:
@@ -196,7 +192,7 @@ class Setup:
         ]
 
     def write(self, now: datetime) -> Path:
-        """Write `oauth1.json` (0600) as the published client reads it; one that was there is kept as `.old`."""
+        """Write `oauth1.json` (0600) as the published client reads it; the one before is kept as `.old`."""
         content = self.fields().json()
         path = self.result
         try:
@@ -212,9 +208,16 @@ class Setup:
         """A live test passed."""
         self._change(tested_at=_iso(now))
 
+    def _own_folder(self) -> None:
+        try:
+            paths.private(paths.data_dir())
+            paths.private(self.folder)
+        except OSError as error:
+            raise IbtuiError(f"{self.folder} cannot be made: {error.strerror}.", "Look above it.") from None
+
     def _change(self, **changed: Any) -> None:
         """Write at once; what another process wrote meanwhile is kept where it is something else."""
-        files.make_folder(self.folder)
+        self._own_folder()
         with lock.held(self.folder / ".lock", "configuring OAuth for this profile"):
             there = files.read(self.folder / STATE) if (self.folder / STATE).exists() else None
             state = replace(State.of(there) if there is not None else self.state, **changed)

@@ -52,12 +52,14 @@ async def _make(profile: str, folder: Path | None) -> tuple[KeySet, Path]:
     own = paths.oauth_dir(profile)
     target = folder if folder is not None else own / "keys"
     # Before minutes are spent: would it be refused at the end?
-    await asyncio.to_thread(keyfiles.refuse_existing, target)
+    go_on = "ibtui oauth configure" if folder is None else ""
+    await asyncio.to_thread(keyfiles.refuse_existing, target, go_on)
+    setup = await asyncio.to_thread(Setup.open, own)
     made = await make_with_clock()
-    await asyncio.to_thread(keyfiles.write, target, made)
     if folder is None:
-        setup = await asyncio.to_thread(Setup.open, own)
-        await asyncio.to_thread(setup.use_made, made, target)
+        await asyncio.to_thread(setup.take_keys, made)
+    else:
+        await asyncio.to_thread(keyfiles.write, target, made)
     return made, target
 
 
