@@ -93,10 +93,10 @@ def refuse_existing(folder: Path, go_on: str = "") -> None:
     """
     found = there(folder)
     if found:
+        go_on = go_on or f"ibtui oauth configure --import '{folder}'"
         raise UsageError(
             f"{folder} already holds {', '.join(found)}; nothing was made or overwritten.",
-            f"Use them: {go_on or f"ibtui oauth configure --import '{folder}'"}."
-            " Or make others in a folder of their own: ibtui oauth keygen --folder NEW",
+            f"Use them: {go_on}. Or make others in a folder of their own: ibtui oauth keygen --folder NEW",
         )
 
 
