@@ -33,8 +33,12 @@ def live_session_token(status: int, said: str) -> IbtuiError:
             "Another of IBKR's numbered hosts may have: set api_host to https://1.api.ibkr.com (1 to 7).",
             waiting_helps=True,
         )
+    return _signature(said)
+
+
+def _signature(said: str) -> TokenRefused:
     return TokenRefused(
-        f"IBKR refuses the token request (status {status}){_quoted(said)}.",
+        f"IBKR refuses the token request{_quoted(said)}.",
         "Most likely the signature is not what it expects: the private signing key here is not the pair of"
         f" the uploaded public one, or the secret belongs to an older Generate Token. {CHECK}",
     )
@@ -52,7 +56,7 @@ def _invalid_consumer(said: str) -> TokenRefused:
 
 def _no_secret(said: str) -> TokenRefused:
     return TokenRefused(
-        f"IBKR has no access token secret for this consumer key{_quoted(said)}.",
+        f"IBKR does not know this access token, or has lost its secret{_quoted(said)}.",
         "Press Generate Token on IBKR's page again and take over the new token and secret: ibtui oauth"
         " configure. It may need the Sunday reset.",
         waiting_helps=True,
@@ -72,7 +76,9 @@ def _nonce(said: str) -> TokenRefused:
 
 _TOKEN: tuple[tuple[str, Callable[[str], TokenRefused]], ...] = (
     ("invalid consumer", _invalid_consumer),
+    ("signature", _signature),
     ("no access secret key", _no_secret),
+    ("invalid token", _no_secret),
     ("lst failed", _no_secret),
     ("timestamp", _clock),
     ("nonce", _nonce),

@@ -21,6 +21,8 @@ from ibtui.core.address import Address
 from ibtui.core.readonly import changes_orders
 from ibtui.errors import IbtuiError, NotLoggedIn, TokenRefused, Unreachable, UsageError
 
+REFUSED = frozenset({401, 410})
+"""What IBKR answers to a token it does not take (oauth.md §9)."""
 AHEAD = timedelta(minutes=10)
 """How long before its end a token is renewed."""
 AGAIN_S = 30.0
@@ -159,14 +161,12 @@ class OAuth:
             self._refused = None
             return await self._obtain()
 
-    async def after(self, grant: Grant, method: str, path: str, status: int, said: str) -> Grant | None:
-        """A request sent with `grant` was answered; the token to send it again with, if it should be.
+    async def after(self, grant: Grant, method: str, path: str, said: str) -> Grant | None:
+        """A request sent with `grant` was refused; the token to send it again with, if it should be.
 
         A refused token is renewed, also where the request may not be sent twice: one that changes orders.
         """
-        if status not in (401, 410) or "no bridge" in said.lower():
-            return None
-        if any(path.endswith(deaf) for deaf in self.way.deaf):
+        if "no bridge" in said.lower() or any(path.endswith(deaf) for deaf in self.way.deaf):
             return None
         async with self._lock:
             if self.grant in (grant, None) and not await self._renew(grant):

@@ -25,7 +25,7 @@ from ibtui.core import failures, relayed
 from ibtui.core import trust as tls
 from ibtui.core.address import Address
 from ibtui.core.lean import httpx
-from ibtui.core.oauth import OAuth
+from ibtui.core.oauth import REFUSED, OAuth
 from ibtui.core.pacing import Pacing, interval
 from ibtui.core.readonly import changes_orders
 from ibtui.core.relayed import Asked, Given
@@ -297,7 +297,7 @@ class Rest:
         elif response.status_code < 500:
             self.pacing.fine()
         if error is not None:
-            if self.oauth is not None and type(error) is NotLoggedIn and response.status_code in (401, 410):
+            if self.oauth is not None and type(error) is NotLoggedIn and response.status_code in REFUSED:
                 query = bool(response.request.url.query)
                 error = self.oauth.refusal(what, response.status_code, failures.said(content, body), query)
             raise error

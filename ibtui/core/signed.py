@@ -6,14 +6,12 @@ from collections.abc import AsyncGenerator
 
 from ibtui.auth.grant import Grant
 from ibtui.core.lean import httpx
-from ibtui.core.oauth import OAuth
+from ibtui.core.oauth import REFUSED, OAuth
 from ibtui.core.pacing import Pacing
 
 
 class Signed(httpx.Auth):
     """Puts the token on each request, and once more with a new one where IBKR refuses it (oauth.md §7)."""
-
-    requires_response_body = True
 
     def __init__(self, oauth: OAuth, pacing: Pacing) -> None:
         self._oauth = oauth
@@ -22,9 +20,10 @@ class Signed(httpx.Auth):
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         grant = await self._oauth.ready()
         response = yield self._sign(request, grant)
-        again = await self._oauth.after(
-            grant, request.method, request.url.path, response.status_code, response.text
-        )
+        if response.status_code not in REFUSED:
+            return
+        await response.aread()
+        again = await self._oauth.after(grant, request.method, request.url.path, response.text)
         if again is not None:
             await self._pacing.frame()
             yield self._sign(request, again)
