@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -62,6 +61,25 @@ def is_url(text: str) -> bool:
         return False
 
 
+def unfit_address(entry: str) -> str:
+    """Why the gateway cannot use this entry of its address list; empty when it can (login.md §9.7).
+
+    It compares text: an IPv4 address, or the first numbers of one and `*`. Everything else it takes
+    without a word and then lets nobody in by it; `*` alone makes it answer 500 to everybody else.
+    """
+    numbers = entry.split(".")
+    ends = numbers[-1] == "*"
+    plain = numbers[:-1] if ends else numbers
+    if entry == "*":
+        return "'*' breaks the gateway: it answers 500. Name addresses, or a range like 172.17.*."
+    if "/" in entry:
+        return f"the gateway does not understand the range {entry!r}. Write it like 172.17.*."
+    fits = len(plain) < 4 if ends else len(plain) == 4
+    if not fits or not all(part.isdecimal() and int(part) < 256 for part in plain):
+        return f"{entry!r} is not an IPv4 address; write it like 127.0.0.1 or 172.17.*."
+    return ""
+
+
 def check_ui(ui: Ui, origins: Mapping[str, str], file: Path) -> None:
     """Raises UsageError."""
     if not 1 <= ui.refresh_hz <= 60:
@@ -111,10 +129,7 @@ def check_profile(profile: Profile, origins: Mapping[str, str], file: Path) -> P
     if not re.fullmatch(r"[A-Za-z]{2}", profile.region):
         raise bad("region", "must be two letters, like US.")
     for address in profile.allowed_addresses:
-        try:
-            ipaddress.ip_network(address, strict=False)
-        except ValueError:
-            raise bad(
-                "allowed_addresses", f"{address!r} is not an address; write it like 127.0.0.1."
-            ) from None
+        why = unfit_address(address)
+        if why:
+            raise bad("allowed_addresses", why)
     return replace(profile, **{key: os.path.expanduser(getattr(profile, key)) for key in _PATHS})

@@ -8,7 +8,6 @@ in 2019: none of them is used.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import shutil
 from collections.abc import Sequence
@@ -16,12 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ibtui.checks import unfit_address
 from ibtui.errors import UsageError
 from ibtui.gateway.diagnose import unwritable
 from ibtui.paths import private, write_private
 
 API_HOST = "https://api.ibkr.com"
 """Where the delivered configuration sends everything."""
+LOCAL = "127.0.0.1"
 LOG_SIZE = "2MB"
 
 
@@ -84,7 +85,9 @@ def write(
     tls: bool = True,
     proxy_host: str = API_HOST,
     proxy_ssl: bool = True,
-    allow: Sequence[str] = ("127.0.0.1",),
+    allow: Sequence[str] = (LOCAL,),
+    region: str = "US",
+    auth_delay_ms: int = 3000,
     now: datetime | None = None,
 ) -> Path | None:
     """Write everything the gateway reads; returns the certificate (PEM), None without TLS.
@@ -96,7 +99,9 @@ def write(
         tls: HTTPS; False serves plain HTTP.
         proxy_host: IBKR's origin, or a simulator's.
         proxy_ssl: whether `proxy_host` is spoken to with TLS.
-        allow: client addresses that may use the gateway.
+        allow: client addresses that may use the gateway, beside 127.0.0.1.
+        region: of the login page it leads to, two letters.
+        auth_delay_ms: its pause between a login and opening the brokerage session.
 
     Raises:
         UsageError: `port` or an address in `allow` is not one.
@@ -105,7 +110,9 @@ def write(
     if not 1 <= port <= 65535:
         raise UsageError(f"{port} is not a port.", "Correct the port in the profile's gateway_url.")
     for address in allow:
-        _check_address(address)
+        why = unfit_address(address)
+        if why:
+            raise UsageError(f"{why[0].upper()}{why[1:]}", "Correct allowed_addresses in the profile.")
     try:
         private(folder.path)
         _clear(folder)
@@ -116,6 +123,7 @@ def write(
 
             password = key_store(folder, now or datetime.now(UTC))
         text = conf_text(folder, port, password, proxy_host, proxy_ssl=proxy_ssl, allow=allow)
+        text += f"ip2loc: {json.dumps(region)}\nauthDelay: {auth_delay_ms}\n"
         write_private(folder.conf, text.encode())
     except OSError as error:
         raise unwritable(folder.path, error) from None
@@ -147,7 +155,8 @@ def conf_text(
         'portalBaseURL: ""',
         "ips:",
         "  allow:",
-        *(f"    - {json.dumps(address)}" for address in allow),
+        # Without it our own probes are refused.
+        *(f"    - {json.dumps(address)}" for address in dict.fromkeys((LOCAL, *allow))),
         "  deny: []",
     ]
     return "\n".join(lines) + "\n"
@@ -187,15 +196,6 @@ def logback_text(folder: RunFolder) -> str:
 def _clear(folder: RunFolder) -> None:
     """Remove what a killed gateway left behind (its unpacked files)."""
     shutil.rmtree(folder.path / ".vertx", ignore_errors=True)
-
-
-def _check_address(address: str) -> None:
-    try:
-        ipaddress.ip_network(address, strict=False)
-    except ValueError:
-        raise UsageError(
-            f"{address!r} is not an address that may use the gateway.", "Write it like 127.0.0.1."
-        ) from None
 
 
 def _flag(value: bool) -> str:

@@ -124,7 +124,9 @@ def java_spec(
     env: Mapping[str, str],
     proxy_host: str = conf.API_HOST,
     proxy_ssl: bool | None = None,
-    allow: Sequence[str] = ("127.0.0.1",),
+    allow: Sequence[str] = (conf.LOCAL,),
+    region: str = "US",
+    auth_delay_ms: int = 3000,
     own_conf: Path | None = None,
     fingerprint: str = "",
     tied: bool = False,
@@ -139,7 +141,7 @@ def java_spec(
         run_dir: private folder of the profile, made at the start.
         env: our environment; only an allow-list of it is passed on.
         proxy_host: IBKR's origin or a simulator's; `proxy_ssl` None: TLS by its scheme.
-        allow: client addresses that may use it.
+        allow, region, auth_delay_ms: as `conf.write` has them.
         own_conf: run on this configuration of the user's as it is, with our log settings;
             `url` must be what it says, and its certificate is then trusted by `fingerprint`.
 
@@ -153,7 +155,15 @@ def java_spec(
     tls = urlsplit(url).scheme == "https"
     proxy_ssl = urlsplit(proxy_host).scheme != "http" if proxy_ssl is None else proxy_ssl
     write = partial(
-        conf.write, folder, port_of(url), tls=tls, proxy_host=proxy_host, proxy_ssl=proxy_ssl, allow=allow
+        conf.write,
+        folder,
+        port_of(url),
+        tls=tls,
+        proxy_host=proxy_host,
+        proxy_ssl=proxy_ssl,
+        allow=allow,
+        region=region,
+        auth_delay_ms=auth_delay_ms,
     )
     return Spec(
         kind="java",
@@ -165,7 +175,7 @@ def java_spec(
         tied=tied,
         ca_file=folder.certificate if tls and own_conf is None else None,
         fingerprint=fingerprint,
-        settings=(proxy_host, str(proxy_ssl), *allow),
+        settings=(proxy_host, str(proxy_ssl), region, str(auth_delay_ms), *allow),
         prepare=write if own_conf is None else partial(_log_settings_alone, folder),
     )
 

@@ -47,6 +47,8 @@ class Host(Protocol):
     """The gateway as the runtime sees it."""
 
     start_fix: str
+    ours: bool
+    """What ran there last was a process of ours; the keep-alive may start it again."""
     auth_folder: Path | None
     """Where auth data lie instead of our own folder; None for that."""
 
@@ -117,6 +119,7 @@ def gateway_folder(profile: Profile) -> Path:
 class ExternalHost:
     """A gateway that somebody else runs."""
 
+    ours = False
     auth_folder: Path | None = None
     start_fix = "start it where it runs"
 
@@ -187,6 +190,7 @@ class ExternalHost:
 class ProcessHost:
     """A gateway process of ours: java on an installation, or a command in its place. Detached."""
 
+    ours = False
     auth_folder: Path | None = None
     start_fix = START
 
@@ -214,6 +218,9 @@ class ProcessHost:
             java=java,
             env=env,
             proxy_host=profile.upstream,
+            allow=profile.allowed_addresses,
+            region=profile.region,
+            auth_delay_ms=profile.auth_delay_ms,
         )
 
     def _stand_in(self, installed: Path, folder: Path) -> Spec:
@@ -241,6 +248,7 @@ class ProcessHost:
         if process.state is State.STOPPED:
             process.spec = await self._spec(to_start=True)
         info = await process.start(progress)
+        self.ours = info.state is not State.EXTERNAL
         self._up.set()
         return running_lamp(info)
 
@@ -255,6 +263,7 @@ class ProcessHost:
             return Lamp(state="off", reason=error.what, fix=error.fix)
         info = await process.adopt()
         if info is not None:
+            self.ours = info.state is not State.EXTERNAL
             self._up.set()
             return running_lamp(info)
         found = await process.health() if process.url else Health(Kind.NOTHING)

@@ -37,7 +37,7 @@ def test_configuration(tmp_path: Path) -> None:
         5001,
         proxy_host="http://127.0.0.1:6000",
         proxy_ssl=False,
-        allow=("127.0.0.1", "172.17.0.0/16"),
+        allow=("127.0.0.1", "172.17.*"),
     )
     text = folder.conf.read_text()
     got = lines(folder)
@@ -46,7 +46,8 @@ def test_configuration(tmp_path: Path) -> None:
     assert got["proxyRemoteHost"] == '"http://127.0.0.1:6000"' and got["proxyRemoteSsl"] == "false"
     assert got["portalBaseURL"] == '""'
     # Both lists, or every address passes (login.md 9.7).
-    assert 'ips:\n  allow:\n    - "127.0.0.1"\n    - "172.17.0.0/16"\n  deny: []\n' in text
+    assert 'ips:\n  allow:\n    - "127.0.0.1"\n    - "172.17.*"\n  deny: []\n' in text
+    assert 'ip2loc: "US"\nauthDelay: 3000\n' in text
     assert "cors" not in text and "webApps" not in text
 
 
