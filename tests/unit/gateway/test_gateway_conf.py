@@ -141,7 +141,7 @@ def test_wrong_words(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     with pytest.raises(UsageError, match="70000 is not a port"):
         write(folder, 70000)
-    with pytest.raises(UsageError, match="'everybody' is not an address"):
+    with pytest.raises(UsageError, match="'everybody' is not an IPv4 address"):
         write(folder, 5001, allow=("everybody",))
 
 
