@@ -289,16 +289,22 @@ ALL_ON = Status(
     gateway=Lamp(
         state="on", since=NOW - timedelta(hours=6, minutes=12), reason="pid 4711 · https://localhost:5000"
     ),
-    sso=Lamp(state="on", since=NOW - timedelta(hours=5, minutes=59), reason="demo123"),
-    brokerage=Lamp(state="on", since=NOW - timedelta(hours=5, minutes=58), reason="JifN17091"),
+    sso=Lamp(state="on", since=NOW - timedelta(hours=5, minutes=59), reason="demo123 by IB Key"),
+    brokerage=Lamp(
+        state="on", since=NOW - timedelta(hours=5, minutes=58), reason="authenticated · server JifN17091"
+    ),
 )
 NOBODY = Status(
     gateway=ALL_ON.gateway,
-    sso=Lamp(state="off", reason="nobody is logged in", fix="l logs in"),
+    sso=Lamp(state="off", reason="nobody is logged in", fix="Log in: l here, or ibtui login"),
     brokerage=Lamp(),
 )
 DOWN = Status(
-    gateway=Lamp(state="off", reason="nothing answers at https://localhost:5000", fix="s starts it")
+    gateway=Lamp(
+        state="off",
+        reason="nothing answers at https://localhost:5000",
+        fix="Start it: s here, or ibtui gateway start",
+    )
 )
 COMPETING = Status(
     gateway=ALL_ON.gateway,
@@ -307,7 +313,7 @@ COMPETING = Status(
         state="warn",
         since=NOW - timedelta(seconds=40),
         reason="another program holds the session",
-        fix="t takes it over",
+        fix="Take it over: t here, or ibtui login --take-over",
     ),
 )
 

@@ -5,6 +5,7 @@ Everything here raises `errors.IbtuiError` subclasses only.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from ibtui.auth.effects import Answers
@@ -67,6 +68,22 @@ async def stop_gateway(runtime: Runtime) -> None:
     await runtime.stop_gateway()
 
 
+async def restart_gateway(runtime: Runtime, progress: Progress = silent) -> None:
+    """Stop the gateway process and start it anew, then as `start`."""
+    progress("stopping the gateway")
+    await runtime.stop_gateway()
+    progress("starting the gateway")
+    await start(runtime, progress)
+
+
+async def starts_gateway(runtime: Runtime) -> bool:
+    """Whether the profile starts its gateway itself, so that it can be stopped from here."""
+    from ibtui.service.host import starts_one
+
+    profile = runtime.profile
+    return profile.mode == "gateway" and await asyncio.to_thread(starts_one, profile)
+
+
 async def login(runtime: Runtime, answers: Answers, *, factor: str = "") -> None:
     """Log in, open the brokerage session and load live values; `factor` as in `Runtime.login`."""
     await runtime.login(answers, factor=factor)
@@ -93,6 +110,16 @@ async def take_over(runtime: Runtime, progress: Progress = silent) -> None:
     await runtime.open_brokerage(compete=True)
     progress(LOADING)
     await runtime.go_live()
+
+
+async def yield_session(runtime: Runtime, minutes: int) -> None:
+    """Leave the brokerage session to another program for `minutes`."""
+    await runtime.yield_session(minutes)
+
+
+async def stop_keeping(runtime: Runtime) -> None:
+    """End the keep-alive, also the one that outlives this terminal."""
+    await runtime.stop_keeping()
 
 
 async def refresh(runtime: Runtime) -> Status:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 from collections.abc import Awaitable, Callable, Iterable
@@ -21,6 +20,7 @@ from ibtui.clock import Clock, SystemClock
 from ibtui.config import Profile, Settings
 from ibtui.ui import ending, keymap
 from ibtui.ui.history import PnlHistory
+from ibtui.ui.leaving import LOOKING_S, Leaving
 from ibtui.ui.messages import Changed, PnlChanged, StatusChanged
 from ibtui.ui.present import privacy
 from ibtui.ui.screens.places import PLACES
@@ -36,11 +36,10 @@ if TYPE_CHECKING:
     from ibtui.errors import IbtuiError
     from ibtui.service.runtime import Runtime
     from ibtui.ui.present.positions import Context
+    from ibtui.ui.present.timeline import Away
 
 BREATH_S = 0.1
 """Between the first frame and everything else, so that the frame really is out before."""
-CLOSE_S = 10.0
-"""How long leaving may take before what is left is abandoned."""
 
 
 class IbtuiApp(ThemedApp):
@@ -86,8 +85,9 @@ class IbtuiApp(ThemedApp):
             self._clock = now
         self._profile = settings.chosen()
         self.verbs = Verbs(self)
-        self._ending = False
-        self._let_go = False
+        self.leaving = Leaving(self)
+        self.away: Away | None = None
+        """While this person did not look; None where nobody knows."""
         self.choose_theme(settings.ui.theme)
 
     # What screens ask ----------------------------------------------------------------
@@ -147,7 +147,13 @@ class IbtuiApp(ThemedApp):
 
     def keep_alive_age(self) -> float | None:
         """Seconds since the last answered keep-alive."""
-        return self.age("tickle")
+        last = self.runtime.keeping.last if self.runtime is not None else None
+        return max(0.0, (self.now() - last).total_seconds()) if last is not None else self.age("tickle")
+
+    def whose(self) -> str:
+        """Profile and account, for questions before something that hurts."""
+        account = privacy.account(self.account, hide=self.hidden)
+        return f"profile {self.profile.name}" + (f" ({account})" if account else "")
 
     def context(self) -> Context:
         """Base currency, rates and net liquidation value of the account that is shown."""
@@ -182,7 +188,7 @@ class IbtuiApp(ThemedApp):
     def on_mount(self) -> None:
         """Everything that is not needed for the first frame waits for it."""
         self.add_mode("session", SessionScreen)
-        ending.on_signals(self._end)
+        ending.on_signals(self.leaving.end)
         self.call_after_refresh(self.set_timer, BREATH_S, self._begin)
 
     def _begin(self) -> None:
@@ -201,6 +207,7 @@ class IbtuiApp(ThemedApp):
         from ibtui.service import actions
 
         self.runtime = runtime
+        await self._look_back(runtime.profile)
         self._listen()
         self.verbs.busy = None
         self._reload()
@@ -209,6 +216,28 @@ class IbtuiApp(ThemedApp):
             self.verbs.run("starting", lambda it: actions.bring_up(it, answers, self.verbs.progress))
         else:
             self.verbs.run("looking at the session", actions.refresh)
+
+    async def _look_back(self, profile: Profile) -> None:
+        """Since when this person has not looked; from now on somebody does."""
+        from ibtui.service.seen import last_seen
+        from ibtui.ui.present.timeline import Away
+
+        left = await last_seen(profile.name) if profile.mode != "demo" and self.away is None else None
+        if left is not None:
+            self.away = Away(left, self.now())
+        await self.leaving.looked()
+        self.set_interval(LOOKING_S, self.leaving.looked)
+
+    async def remake(self) -> None:
+        """A new runtime in place of the present one: it may find another gateway."""
+        old, self.runtime = self.runtime, None
+        self.verbs.busy = Busy("starting", self.monotonic(), can_cancel=False)
+        self.told()
+        if old is not None:
+            await old.close()
+        self.run_worker(
+            self._start(), group="start", exclusive=True, description="make the runtime", exit_on_error=False
+        )
 
     def _listen(self) -> None:
         from ibtui.ui.bridge import carry
@@ -235,7 +264,7 @@ class IbtuiApp(ThemedApp):
 
     def _tick(self) -> None:
         if not self.is_headless and ending.terminal_gone():
-            self._end(129)
+            self.leaving.end(129)
             return
         self._each("tick")
 
@@ -282,45 +311,12 @@ class IbtuiApp(ThemedApp):
     # Leaving -------------------------------------------------------------------------
 
     async def action_quit(self) -> None:
-        """Leave: let go of the runtime first; asked twice, at once."""
-        if self._ending or self.runtime is None:
-            self.exit(0)
-        else:
-            self._end(0)
-
-    def _end(self, status: int) -> None:
-        if self._ending:
-            return
-        self._ending = True
-        self.workers.cancel_group(self, "verb")
-        self.verbs.busy = Busy("leaving", self.monotonic(), can_cancel=False)
-        self.told()
-        self.run_worker(
-            self._close_and_exit(status),
-            group="end",
-            description="let go of the runtime",
-            exit_on_error=False,
-        )
-
-    async def _close_and_exit(self, status: int) -> None:
-        try:
-            await self._close_runtime()
-        finally:
-            self.exit(status, return_code=status)
-
-    async def _close_runtime(self) -> None:
-        if self._let_go or self.runtime is None:
-            return
-        self._let_go = True
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await self.runtime.close()
-        except TimeoutError:
-            pass  # whatever still holds on is ended with this process
+        """Leave: see `Leaving.ask`."""
+        await self.leaving.ask()
 
     async def on_unmount(self) -> None:
         """However the app ended, the runtime does not outlive it."""
-        await self._close_runtime()
+        await self.leaving.close()
 
     # Actions -------------------------------------------------------------------------
 
@@ -349,7 +345,9 @@ class IbtuiApp(ThemedApp):
         self.hidden = not self.hidden
         self._reload()
         self.notify(
-            "Amounts and account ids are masked; h shows them." if self.hidden else "Shown again.",
+            "Amounts, account ids and user names are masked; h shows them."
+            if self.hidden
+            else "Shown again.",
             markup=False,
         )
 
@@ -366,20 +364,6 @@ class IbtuiApp(ThemedApp):
 
     def _reload(self) -> None:
         self._each("tick", "reload")
-
-    def open_wizard(self) -> None:
-        """The login wizard, over the screen in front."""
-        from ibtui.ui.screens.login import LoginScreen
-
-        if not isinstance(self.screen, LoginScreen):
-            self.push_screen(LoginScreen())
-
-    def open_enrolment(self) -> None:
-        """The enrolment wizard, over the screen in front."""
-        from ibtui.ui.screens.enroll import EnrollScreen
-
-        if not isinstance(self.screen, EnrollScreen):
-            self.push_screen(EnrollScreen())
 
     def copy(self, text: str, what: str) -> None:
         """To the terminal's clipboard (OSC 52), and say so."""

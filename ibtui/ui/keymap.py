@@ -51,6 +51,19 @@ def _row_keys(screen: str) -> tuple[Key, ...]:
     )
 
 
+_VERBS = (
+    ("s", "start", "start/stop", "Start the gateway, or stop it", True),
+    ("l", "login", "log in", "Log in to IBKR", True),
+    ("o", "logout", "log out", "Log out", True),
+    ("t", "takeover", "take over", "Take the brokerage session over from another program", True),
+    ("y", "yield", "yield", "Leave the brokerage session to another program for a while", True),
+    ("i", "install", "install", "Install the gateway, a newer one, or go back to the one before", True),
+    ("R", "restart", "restart", "Restart the gateway", False),
+    ("e", "enroll", "enroll", "Enroll IB Key on this machine, in place of the phone's", False),
+    ("r", "refresh", "refresh", "Look at gateway, login and brokerage session anew", False),
+)
+"""What may be done to the session; the footer names of these what can be done now."""
+
 _WIZARD = (
     ("escape", "cancel", "leave", "Stop; what was typed is forgotten"),
     ("enter", "go_on", "go_on", "Send, choose, or try again"),
@@ -100,47 +113,12 @@ KEYS: tuple[Key, ...] = (
         footer=False,
         palette=True,
     ),
-    Key(
-        "s",
-        "session.start",
-        "app.verb('start')",
-        "start/stop",
-        "Start the gateway, or stop it",
-        "session",
-        palette=True,
-    ),
-    Key("l", "session.login", "app.verb('login')", "log in", "Log in to IBKR", "session", palette=True),
-    Key(
-        "e",
-        "session.enroll",
-        "app.verb('enroll')",
-        "enroll",
-        "Enroll IB Key on this machine, in place of the phone's",
-        "session",
-        footer=False,
-        palette=True,
-    ),
-    Key("o", "session.logout", "app.verb('logout')", "log out", "Log out", "session", palette=True),
-    Key(
-        "t",
-        "session.takeover",
-        "app.verb('takeover')",
-        "take over",
-        "Take the brokerage session over from another program",
-        "session",
-        palette=True,
-    ),
-    Key(
-        "r",
-        "session.refresh",
-        "app.verb('refresh')",
-        "refresh",
-        "Look at gateway, login and brokerage session anew",
-        "session",
-        palette=True,
+    *(
+        Key(key, f"session.{name}", f"app.verb('{name}')", hint, text, "session", footer, palette=True)
+        for key, name, hint, text, footer in _VERBS
     ),
     Key("g", "session.log", "toggle_log", "log", "Show or hide the gateway's log", "session"),
-    Key("y", "session.copy", "copy", "copy", "Copy the state of the three lamps", "session", footer=False),
+    Key("c", "session.copy", "copy", "copy", "Copy the state of the three lamps", "session", footer=False),
     Key(
         "escape",
         "session.cancel",

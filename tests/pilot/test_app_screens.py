@@ -340,7 +340,7 @@ async def test_the_palette_names_what_works_here() -> None:
 
 async def test_a_user_name_that_no_setting_names_is_masked_too() -> None:
     runtime = fakes.FakeRuntime()
-    lamp = msgspec.structs.replace(runtime.status.sso, reason="typed999 · idle time left 9 min")
+    lamp = msgspec.structs.replace(runtime.status.sso, reason="typed999 by IB Key · idle time left 9 min")
     runtime.status = msgspec.structs.replace(runtime.status, sso=lamp)
     runtime.events.append(msgspec.structs.replace(runtime.events[-1], text="typed999 accepted"))
     async with running(runtime) as pilot:

@@ -52,7 +52,7 @@ async def test_the_demo_comes_up_by_itself() -> None:
 async def test_without_unattended_answers_it_only_looks() -> None:
     runtime = fakes.FakeRuntime(fakes.NOBODY)
     async with running(runtime) as pilot:
-        await shows(pilot, "○ Login", "nobody is logged in", "→ l logs in")
+        await shows(pilot, "○ Login", "nobody is logged in", "→ Log in: l here")
         assert runtime.calls == ["refresh"]
 
 
@@ -76,13 +76,15 @@ async def test_a_failure_is_told_in_place_with_its_fix() -> None:
         fakes.COMPETING, fails={"open_brokerage": Competing("TWS holds the session.", "Close it there.")}
     )
     async with running(runtime) as pilot:
-        await shows(pilot, "▲ Brokerage", "→ t takes it over")
+        await shows(pilot, "▲ Brokerage", "→ t take it over    y yield 30 min")
         await pilot.press("t")
+        await shows(pilot, "Take the brokerage session over? It concerns profile default", "another ibtui")
+        await pilot.press("y")
         await shows(
             pilot, "✕ Another program holds the session", "TWS holds the session.", "→ Close it there."
         )
         del runtime.fails["open_brokerage"]
-        await pilot.press("t")
+        await pilot.press("t", "y")
         await shows(pilot, "● Brokerage")
         assert "TWS holds" not in text(pilot.app)
 
@@ -169,7 +171,7 @@ async def test_keep_alive_age() -> None:
 
 async def test_copy_says_so() -> None:
     async with running(fakes.FakeRuntime()) as pilot:
-        await pilot.press("y")
+        await pilot.press("c")
         await says(pilot, "Copied the three lamps")
         assert pilot.app.clipboard.startswith(" ● Gateway")
 

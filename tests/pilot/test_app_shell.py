@@ -306,7 +306,7 @@ async def test_a_second_that_passes_while_a_page_is_being_made() -> None:
     """The clock ticks between a push and the page's first widgets: nothing to show it on, and no crash."""
     async with running(fakes.FakeRuntime(fakes.NOBODY)) as pilot:
         app = pilot.app
-        app.open_wizard()
+        app.verbs.open_wizard()
         assert not app.screen_stack[-1].is_mounted
         app._tick()
         app.action_toggle_privacy()

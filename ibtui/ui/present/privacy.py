@@ -18,8 +18,8 @@ def account(name: str, *, hide: bool) -> str:
 
 
 def user(reason: str) -> str:
-    """Whom the login lamp's reason names first (`me · idle time left 9 min`); empty for nobody."""
-    first = reason.partition(" · ")[0]
+    """Whom the login lamp's reason names first (`me by IB Key · idle time left 9 min`); empty for nobody."""
+    first = reason.partition(" · ")[0].partition(" by ")[0]
     return "" if " " in first else first
 
 

@@ -1,18 +1,19 @@
-"""The Session screen as lines: three lamps with their next step, keep-alive, time line, log."""
+"""The Session screen as lines: three lamps with their next step, what can be done, failures, the log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ibtui.ui.present import privacy
-from ibtui.ui.present.numbers import clock, duration, since
+from ibtui.ui.present.keeping import expires, moment
+from ibtui.ui.present.numbers import since
 from ibtui.ui.present.spans import Line, Span, clean, line
 
 if TYPE_CHECKING:
-    from ibtui.core.models import Event, Lamp, LoginFacts, Status
+    from ibtui.core.models import Keeping, Lamp, Status
 
 GLYPHS: dict[str, Span] = {
     "on": ("●", "good"),
@@ -41,9 +42,6 @@ _WORDS = {
         "unknown": _UNSEEN,
     },
 }
-FEW = 10
-"""Logins with IB Key at which it is time to think of enrolling it again."""
-_LEVELS = {"warn": "warn", "error": "bad"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +51,22 @@ class Verb:
     id: str
     label: str
     why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the lamps are seen with: the time, what to mask, how the keep-alive does."""
+
+    now: datetime
+    hide: bool = False
+    names: tuple[str, ...] = ()
+    reset: datetime | None = None
+    """IBKR's next reset, which ends the login."""
+    yield_minutes: int = 30
+
+    def masked(self, text: str) -> str:
+        """Foreign words as they may be shown."""
+        return privacy.text(clean(text), hide=self.hide, names=self.names)
 
 
 def dots(status: Status | None) -> Line:
@@ -65,97 +79,109 @@ def dots(status: Status | None) -> Line:
     return line(shapes[0], " ", shapes[1], " ", shapes[2])
 
 
-def lamps(
-    status: Status | None, now: datetime, *, hide: bool = False, names: Iterable[str] = ()
-) -> list[Line]:
+def lamps(status: Status | None, scene: Scene) -> list[Line]:
     """A line for each lamp, with a second one where a next step is known.
 
     `status` None means that ibtui has not looked yet.
     """
     out: list[Line] = []
-    names = tuple(names)
     for field, title in _NAMES:
         if status is None:
             out.append(line(" ", GLYPHS["unknown"], f" {title:<11} ", ("starting …", "muted")))
             continue
         lamp: Lamp = getattr(status, field)
         glyph = GLYPHS.get(lamp.state, GLYPHS["unknown"])
-        words = _WORDS[field].get(lamp.state, lamp.state)
-        age = since(lamp.since, now)
-        reason = privacy.text(clean(lamp.reason), hide=hide, names=names)
-        parts = " · ".join(part for part in (f"{words} {age}".strip(), reason) if part)
-        out.append(line(" ", glyph, (f" {title:<11} ", "strong"), parts))
-        step = privacy.text(clean(lamp.fix), hide=hide, names=names) or _next_step(field, status)
-        if step and lamp.state != "on":
-            out.append(line(" " * 15, ("→ ", "accent"), step))
+        said = _login(lamp, scene) if field == "sso" and lamp.state == "on" else _lamp(field, lamp, scene)
+        out.append(line(" ", glyph, (f" {title:<11} ", "strong"), said))
+        step = _next_step(field, status, scene)
+        if step:
+            out.append(line(" " * 15, ("→ ", "accent"), *step))
     return out
 
 
-def _next_step(field: str, status: Status) -> str:
-    """What to press when the lamp itself names no step; only the first broken link gets one."""
+def _lamp(field: str, lamp: Lamp, scene: Scene) -> str:
+    words = _WORDS[field].get(lamp.state, lamp.state)
+    age = since(lamp.since, scene.now)
+    return " · ".join(part for part in (f"{words} {age}".strip(), scene.masked(lamp.reason)) if part)
+
+
+def _login(lamp: Lamp, scene: Scene) -> str:
+    """`demo123 by IB Key, 08:19 · expires at midnight New York (9 h 28 m)`."""
+    first, _, rest = lamp.reason.partition(" · ")
+    if not privacy.user(lamp.reason):
+        first, rest = "logged in", "" if lamp.reason == "logged in" else lamp.reason
+    if lamp.since is not None:
+        first += f", {moment(lamp.since, scene.now)}"
+    if scene.reset is not None and scene.reset > scene.now:
+        rest = expires(scene.reset, scene.now)
+    return " · ".join(part for part in (scene.masked(first), scene.masked(rest)) if part)
+
+
+def _next_step(field: str, status: Status, scene: Scene) -> Line:
+    """What to press: what the lamp says, else ours; of ours only the first broken link gets one."""
+    lamp: Lamp = getattr(status, field)
+    if field == "brokerage" and lamp.state == "warn" and status.sso.state == "on":
+        return _keys(("t", "take it over"), ("y", f"yield {scene.yield_minutes} min"), ("r", "look again"))
+    if lamp.fix:
+        return line(scene.masked(lamp.fix))
     if field == "gateway":
-        return "s start it" if status.gateway.state == "off" else ""
+        return _keys(("s", "start it")) if lamp.state == "off" else ()
     if status.gateway.state != "on":
-        return ""
+        return ()
     if field == "sso":
-        return "l log in" if status.sso.state == "off" else ""
-    if status.sso.state == "on" and status.brokerage.state in ("off", "warn"):
-        return "t take it over    r look again"
-    return ""
+        return _keys(("l", "log in")) if lamp.state == "off" else ()
+    if status.sso.state == "on" and lamp.state == "off":
+        return _keys(("t", "take it over"), ("r", "look again"))
+    return ()
 
 
-def verbs(status: Status | None, busy: str = "") -> dict[str, Verb]:
+def _keys(*keys: tuple[str, str]) -> Line:
+    out: list[Span] = []
+    for number, (key, word) in enumerate(keys):
+        out += [("    " if number else "", ""), (key, "accent"), (f" {word}", "")]
+    return tuple(out)
+
+
+def verbs(
+    status: Status | None, busy: str = "", *, keeping: Keeping | None = None, demo: bool = False
+) -> dict[str, Verb]:
     """The verbs by id, each with the reason why it cannot be done now (empty where it can)."""
+    labels = {
+        "login": "log in",
+        "enroll": "enroll IB Key",
+        "logout": "log out",
+        "takeover": "take over",
+        "yield": "yield",
+        "restart": "restart",
+        "install": "install",
+        "refresh": "refresh",
+    }
     if status is None:
         wait = "ibtui is still starting."
-        start = Verb("start", "start")
-        return {
-            verb: Verb(verb, verb, wait) for verb in ("login", "enroll", "logout", "takeover", "refresh")
-        } | {"start": Verb(start.id, start.label, wait)}
+        found = {verb: Verb(verb, label, wait) for verb, label in labels.items()}
+        return found | {"start": Verb("start", "start", wait)}
     wait = f"Wait, or press esc to cancel: {busy}." if busy else ""
-    up, within, ready = (
-        lamp.state in ("on", "warn") for lamp in (status.gateway, status.sso, status.brokerage)
-    )
-    login = "You are logged in already; o logs out." if within else ""
-    logout = "" if within else "Nobody is logged in; l logs in."
-    take = ""
-    if not within:
-        take = "Log in first: l."
-    elif ready and status.brokerage.state == "on":
-        take = "The brokerage session is yours already."
-    return {
-        "start": Verb("start", "stop" if up else "start", wait),
-        "login": Verb("login", "log in", wait or login),
-        "enroll": Verb("enroll", "enroll IB Key", wait),
-        "logout": Verb("logout", "log out", wait or logout),
-        "takeover": Verb("takeover", "take over", wait or take),
-        "refresh": Verb("refresh", "refresh", wait),
+    up = status.gateway.state in ("on", "warn")
+    within = status.sso.state in ("on", "warn")
+    first = "" if within else "Log in first: l."
+    left = keeping is not None and keeping.mode == "yielding"
+    why = {
+        "start": "",
+        "login": "You are logged in already; o logs out." if within else "",
+        "enroll": "",
+        "logout": "" if within else "Nobody is logged in; l logs in.",
+        "takeover": first or _held(status, left),
+        "yield": first or ("It is left to another program already; t takes it back." if left else ""),
+        "restart": "" if up else "The gateway is not running; s starts it.",
+        "install": "The demo brings its own simulator in place of a gateway." if demo else "",
+        "refresh": "",
     }
+    labels["start"] = "stop" if up else "start"
+    return {verb: Verb(verb, label, wait or why[verb]) for verb, label in labels.items()}
 
 
-def facts(found: LoginFacts, now: datetime, alive: Line) -> Line:
-    """`Attempts  0 of 4 used   IB Key  61 logins left   Keep-alive  ok 12 s ago`; `alive` of `keep_alive`."""
-    used = "warn" if found.attempts else ""
-    out = [(" Attempts  ", "muted"), (f"{found.attempts} of {found.limit} used", used)]
-    if found.wait_until is not None and found.wait_until > now:
-        left = duration((found.wait_until - now).total_seconds())
-        out.append((f", automatic logins wait {left}", "warn"))
-    if found.logins_left is not None:
-        few = "bad" if found.logins_left == 0 else "warn" if found.logins_left <= FEW else ""
-        out += [("   IB Key  ", "muted"), (f"{found.logins_left} logins left", few)]
-    return (*out, ("   ", ""), *alive)
-
-
-def keep_alive(enabled: bool, age: float | None, status: Status | None) -> Line:
-    """`Keep-alive  ok 12 s ago`; `age` in seconds since the last one that was answered, None if none was."""
-    if not enabled:
-        return line(("Keep-alive  ", "muted"), "off (keep_alive = false)")
-    if status is None or status.sso.state not in ("on", "warn"):
-        return line(("Keep-alive  ", "muted"), "begins with the login")
-    if age is None:
-        return line(("Keep-alive  ", "muted"), "on, once a minute")
-    style = "warn" if age > 150 else ""
-    return line(("Keep-alive  ", "muted"), (f"ok {duration(age)} ago", style))
+def _held(status: Status, left: bool) -> str:
+    return "The brokerage session is yours already." if status.brokerage.state == "on" and not left else ""
 
 
 def problem(title: str, what: str, fix: str) -> list[Line]:
@@ -163,22 +189,6 @@ def problem(title: str, what: str, fix: str) -> list[Line]:
     out = [line(" ", ("✕ ", "bad"), (clean(title), "strong")), line("   ", clean(what))]
     if fix:
         out.append(line("   ", ("→ ", "accent"), clean(fix)))
-    return out
-
-
-def time_line(events: Sequence[Event], *, hide: bool = False, names: Iterable[str] = ()) -> list[Line]:
-    """What happened, newest first: time, source, text."""
-    names = tuple(names)
-    out: list[Line] = []
-    for event in reversed(events):
-        words = privacy.text(clean(event.text), hide=hide, names=names, source=event.source)
-        style = _LEVELS.get(event.level, "")
-        mark = {"warn": "▲ ", "error": "✕ "}.get(event.level, "")
-        out.append(
-            line(
-                (f" {clock(event.at)}", "muted"), f"  {clean(event.source):<11.11}", (f"{mark}{words}", style)
-            )
-        )
     return out
 
 

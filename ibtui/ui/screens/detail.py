@@ -19,7 +19,7 @@ from ibtui.ui.widgets.lines import Lines
 if TYPE_CHECKING:
     from ibtui.ui.app import IbtuiApp
 
-_BOX = """
+BOX = """
     align: center middle;
     & > Vertical {
         width: 76; max-width: 96%; height: auto; max-height: 90%;
@@ -50,7 +50,7 @@ class DetailScreen(Dialog[None]):
         look: gives the same as it is now; None once the row is gone, then the last values stay.
     """
 
-    DEFAULT_CSS = f"DetailScreen {{ {_BOX} }}"
+    DEFAULT_CSS = f"DetailScreen {{ {BOX} }}"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q", "close", "Close", id="detail.close"),
         Binding("y", "copy", "Copy", id="detail.copy"),
@@ -99,7 +99,7 @@ class DetailScreen(Dialog[None]):
 class ConfirmScreen(Dialog[bool]):
     """A question; only `y` means yes, enter and escape mean no."""
 
-    DEFAULT_CSS = f"ConfirmScreen {{ {_BOX} }}"
+    DEFAULT_CSS = f"ConfirmScreen {{ {BOX} }}"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes", id="confirm.yes"),
         Binding("escape,enter,n,q", "answer(False)", "No", id="confirm.no"),
@@ -132,7 +132,7 @@ class ConfirmScreen(Dialog[bool]):
 class HelpScreen(Dialog[None]):
     """The keys that work on a screen, made from the key map."""
 
-    DEFAULT_CSS = f"HelpScreen {{ {_BOX} }}"
+    DEFAULT_CSS = f"HelpScreen {{ {BOX} }}"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q,question_mark", "close", "Close", id="help.close"),
     ]

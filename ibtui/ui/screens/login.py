@@ -112,7 +112,7 @@ class LoginScreen(Wizard):
         """Take the brokerage session, where that is what failed."""
         if self.page == "failure" and self._failure is not None and self._failure.take_over:
             self._close()
-            self.ibtui.call_later(self.ibtui.action_verb, "takeover")
+            self.ibtui.call_later(self.ibtui.verbs.take_over)
 
     def action_switch(self) -> None:
         """The profile means the other kind of account from now on; and the login begins again."""

@@ -11,10 +11,16 @@ from textual.widget import Widget
 from ibtui.ui import keymap
 from ibtui.ui.messages import EventLogged, LogLines, StatusChanged
 from ibtui.ui.present import session as present
+from ibtui.ui.present import timeline
+from ibtui.ui.present.keeping import facts, keep_alive
 from ibtui.ui.present.spans import line, plain
 from ibtui.ui.screens.base import Pane
 from ibtui.ui.widgets.bar import Hints
 from ibtui.ui.widgets.lines import Lines
+
+TALL = 34
+"""Lines of a terminal from which on the log is open without being asked for."""
+_VERB = "app.verb('"
 
 
 class SessionScreen(Pane):
@@ -24,10 +30,22 @@ class SessionScreen(Pane):
     title_spans = (("Session", "title"),)
     BINDINGS: ClassVar[list[BindingType]] = [*keymap.bindings("session")]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._line = timeline.TimeLine([], [])
+        self._log_chosen = False
+        """Whether the person has opened or closed the log."""
+
     def body(self) -> Iterable[Widget]:
-        """Lamps, facts, time line; the log is there but closed."""
+        """Lamps, facts, time line; the log is made when it is opened."""
         yield Lines(wraps=True, hang=15, id="lamps")
         yield Lines(id="events", focusable=True, wraps=True, hang=22)
+        yield Lines(id="count")
+
+    def on_mount(self) -> None:
+        """The counter follows the time line when it is scrolled."""
+        super().on_mount()
+        self.watch(self.query_one("#events"), "scroll_y", self._show_count, init=False)
 
     def reload(self) -> None:
         """All of it."""
@@ -48,32 +66,68 @@ class SessionScreen(Pane):
         """The time line grew."""
         self._show_events()
 
-    def on_log_lines(self, _: LogLines) -> None:
-        """The log grew."""
+    async def on_log_lines(self, _: LogLines) -> None:
+        """The log grew; where there is room for it, it is seen."""
+        if not self._log_chosen and self.app.size.height >= TALL and not self.query("#log"):
+            await self._open_log()
         self._show_log()
 
     def _show_lamps(self) -> None:
         app = self.ibtui
-        lines = present.lamps(app.status, app.now(), hide=app.hidden, names=app.private_names)
+        runtime = app.runtime
+        scene = present.Scene(
+            app.now(),
+            app.hidden,
+            tuple(app.private_names),
+            runtime.keeping.next_reset if runtime is not None else None,
+            app.profile.yield_minutes,
+        )
+        lines = present.lamps(app.status, scene)
         trouble = app.problem
         if trouble is not None:
-            lines += [line(""), *present.problem(trouble.title, trouble.what, trouble.fix)]
-        if app.runtime is not None:
-            alive = present.keep_alive(app.profile.keep_alive, app.keep_alive_age(), app.status)
-            lines += [line(""), present.facts(app.runtime.login_facts, app.now(), alive)]
+            lines += [
+                line(""),
+                *present.problem(trouble.title, scene.masked(trouble.what), scene.masked(trouble.fix)),
+            ]
+        if runtime is not None:
+            alive = keep_alive(
+                runtime.keeping, app.profile.keep_alive, app.keep_alive_age(), app.status, app.now()
+            )
+            room = max(app.size.width - 2, 40)
+            lines += [line(""), *facts(runtime.login_facts, app.now(), alive, room)]
         self.query_one("#lamps", Lines).show([*lines, line("")])
-        verbs = present.verbs(app.status)
-        hints = keymap.hints("session")
-        start = verbs["start"].label
-        self.query_one(Hints).set_hints(
-            [(key, start if action == "app.verb('start')" else word, action) for key, word, action in hints]
-        )
+        self.query_one(Hints).set_hints(self._hints())
+
+    def _hints(self) -> list[tuple[str, str, str]]:
+        """What can be done now; what cannot says why when its key is pressed."""
+        app = self.ibtui
+        keeping = app.runtime.keeping if app.runtime is not None else None
+        verbs = present.verbs(app.status, keeping=keeping, demo=app.profile.mode == "demo")
+        out = []
+        for key, word, action in keymap.hints("session"):
+            if action.startswith(_VERB):
+                verb = verbs[action.removeprefix(_VERB).removesuffix("')")]
+                up = app.status is not None and app.status.gateway.state != "off"
+                if (app.status is not None and verb.why_not) or (verb.id == "install" and up):
+                    continue
+                word = verb.label if verb.id == "start" else word
+            out.append((key, word, action))
+        return out
 
     def _show_events(self) -> None:
-        runtime = self.ibtui.runtime
-        events = [] if runtime is None else runtime.events
-        found = present.time_line(list(events), hide=self.ibtui.hidden, names=self.ibtui.private_names)
-        self.query_one("#events", Lines).show(found)
+        app = self.ibtui
+        events = [] if app.runtime is None else list(app.runtime.events)
+        self._line = timeline.time_line(
+            events, app.now(), away=app.away, hide=app.hidden, names=app.private_names
+        )
+        self.query_one("#events", Lines).show(self._line.lines)
+        self._show_count()
+
+    def _show_count(self) -> None:
+        """Which event stands at the top, of how many: at the right edge."""
+        text = self._line.counter(self.query_one("#events", Lines).top)
+        room = max(self.app.size.width - 1, 0)
+        self.query_one("#count", Lines).show([line((f"{text:>{room}}", "muted"))])
 
     def _show_log(self) -> None:
         runtime, pane = self.ibtui.runtime, self.query("#log")
@@ -85,13 +139,19 @@ class SessionScreen(Pane):
         log.scroll_end(animate=False)
 
     async def action_toggle_log(self) -> None:
-        """Open the gateway's log, or close it; it is made on first use."""
+        """Open the gateway's log, or close it."""
+        self._log_chosen = True
         if not self.query("#log"):
-            log = Lines(id="log", focusable=True)
-            log.border_title = "gateway log"
-            await self.mount(log, after="#events")
-        self.query_one("#log").toggle_class("-open")
+            await self._open_log()
+        else:
+            self.query_one("#log").toggle_class("-open")
         self._show_log()
+
+    async def _open_log(self) -> None:
+        """It is made on first use."""
+        log = Lines(id="log", focusable=True, classes="-open")
+        log.border_title = "gateway log"
+        await self.mount(log, after="#count")
 
     def action_copy(self) -> None:
         """The lamps as text."""

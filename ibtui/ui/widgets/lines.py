@@ -36,6 +36,8 @@ class Lines(ScrollView, can_focus=True):
         self.can_focus = focusable
         self._given: list[Line] = list(lines)
         self._shown: list[Line] = self._given
+        self._from: list[int] = []
+        """Which of the given lines each shown one is a part of; empty where none is wrapped."""
         self._wraps = wraps
         self._hang = hang
 
@@ -43,6 +45,12 @@ class Lines(ScrollView, can_focus=True):
     def lines(self) -> Sequence[Line]:
         """What was given last."""
         return self._given
+
+    @property
+    def top(self) -> int:
+        """Which of the given lines stands at the top."""
+        first = round(self.scroll_y)
+        return self._from[min(first, len(self._from) - 1)] if self._from else first
 
     def show(self, lines: Iterable[Line]) -> None:
         """Show other lines; equal ones cost a comparison and no repaint."""
@@ -55,9 +63,11 @@ class Lines(ScrollView, can_focus=True):
         room = self.scrollable_content_region.width
         old = self._shown
         if self._wraps and room > 0:
-            self._shown = [part for spans in self._given for part in wrap(spans, room, self._hang)]
+            wrapped = [wrap(spans, room, self._hang) for spans in self._given]
+            self._shown = [part for parts in wrapped for part in parts]
+            self._from = [number for number, parts in enumerate(wrapped) for _ in parts]
         else:
-            self._shown = self._given
+            self._shown, self._from = self._given, []
         size = Size(0, len(self._shown))
         if size != self.virtual_size:
             self.virtual_size = size

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal as D
 
 import msgspec
 import pytest
 
 from ibtui import errors
-from ibtui.core.models import Lamp, LedgerRow, LoginFacts, Pnl, Status
-from ibtui.ui.present import account, failure, login, session
+from ibtui.core.models import Keeping, Lamp, LedgerRow, LoginFacts, Pnl, Status
+from ibtui.ui.present import account, failure, keeping, leaving, login, session, timeline
 from ibtui.ui.present.spans import plain, width
 from tests import fakes
+
+SCENE = session.Scene(fakes.NOW)
+
+
+@pytest.fixture(autouse=True)
+def same_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 def texts(lines: object) -> list[str]:
@@ -20,26 +33,26 @@ def texts(lines: object) -> list[str]:
 
 
 def test_lamps_before_anything_is_known() -> None:
-    lines = texts(session.lamps(None, fakes.NOW))
+    lines = texts(session.lamps(None, SCENE))
     assert [text.split()[1] for text in lines] == ["Gateway", "Login", "Brokerage"]
     assert all("starting" in text for text in lines)
     assert plain(session.dots(None)) == "· · ·"
 
 
 def test_lamps_tell_state_age_reason_and_one_next_step() -> None:
-    lines = texts(session.lamps(fakes.COMPETING, fakes.NOW))
+    lines = texts(session.lamps(fakes.COMPETING, SCENE))
     assert lines[0] == " ● Gateway     up 6 h 12 m · pid 4711 · https://localhost:5000"
     assert lines[2] == " ▲ Brokerage   contested 40 s · another program holds the session"
-    assert lines[3].strip() == "→ t takes it over"
+    assert lines[3].strip() == "→ t take it over    y yield 30 min    r look again"
     assert plain(session.dots(fakes.COMPETING)) == "● ● ▲"
 
 
 def test_only_the_first_broken_link_gets_a_step_of_ours() -> None:
     off = Lamp(state="off")
-    lines = texts(session.lamps(Status(gateway=off, sso=off, brokerage=off), fakes.NOW))
+    lines = texts(session.lamps(Status(gateway=off, sso=off, brokerage=off), SCENE))
     assert [text.strip() for text in lines if "→" in text] == ["→ s start it"]
     up = Status(gateway=Lamp(state="on"), sso=off, brokerage=off)
-    assert [text.strip() for text in texts(session.lamps(up, fakes.NOW)) if "→" in text] == ["→ l log in"]
+    assert [text.strip() for text in texts(session.lamps(up, SCENE)) if "→" in text] == ["→ l log in"]
 
 
 def test_shapes_differ_without_colour() -> None:
@@ -61,31 +74,101 @@ def test_verbs_say_why_not() -> None:
     assert "logging in" in session.verbs(fakes.NOBODY, "logging in")["refresh"].why_not
 
 
+def test_the_login_says_who_how_since_when_and_until_when() -> None:
+    lamp = Lamp(
+        state="on", since=fakes.NOW - timedelta(hours=6), reason="me by IB Key · idle time left 9 min"
+    )
+    status = Status(gateway=lamp, sso=lamp, brokerage=lamp)
+    assert texts(session.lamps(status, SCENE))[1] == (
+        " ● Login       me by IB Key, 08:32 · idle time left 9 min"
+    )
+    reset = datetime(2026, 4, 25, 4, 0, tzinfo=UTC)  # midnight in New York
+    scene = session.Scene(fakes.NOW, reset=reset)
+    assert texts(session.lamps(status, scene))[1] == (
+        " ● Login       me by IB Key, 08:32 · expires at midnight New York (13 h 27 m)"
+    )
+    masked = texts(session.lamps(status, session.Scene(fakes.NOW, hide=True, names=("me",))))[1]
+    assert "••• by IB Key" in masked
+    nobody = msgspec.structs.replace(status, sso=Lamp(state="on", reason="idle time left 9 min"))
+    assert texts(session.lamps(nobody, SCENE))[1].endswith("logged in · idle time left 9 min")
+    assert keeping.expires(fakes.NOW + timedelta(hours=1), fakes.NOW).startswith("expires at 15:32 (")
+    assert keeping.moment(fakes.NOW - timedelta(days=1), fakes.NOW) == "23 Apr 14:32"
+
+
+def alive(mode: str = "on", age: float | None = 12.0, **more: object) -> str:
+    found = Keeping(mode=mode, **more)  # type: ignore[arg-type]
+    return plain(keeping.keep_alive(found, True, age, fakes.ALL_ON, fakes.NOW)).removeprefix("Keep-alive  ")
+
+
 def test_keep_alive() -> None:
-    assert "12 s ago" in plain(session.keep_alive(True, 12.0, fakes.ALL_ON))
-    assert session.keep_alive(True, 400.0, fakes.ALL_ON)[1][1] == "warn"
-    assert "off (keep_alive = false)" in plain(session.keep_alive(False, None, fakes.ALL_ON))
-    assert "begins with the login" in plain(session.keep_alive(True, None, fakes.NOBODY))
-    assert "once a minute" in plain(session.keep_alive(True, None, fakes.ALL_ON))
+    assert alive() == "ok 12 s ago"
+    assert alive(shared=True) == "ok 12 s ago · runs on its own"
+    assert keeping.keep_alive(Keeping(mode="on"), True, 400.0, fakes.ALL_ON, fakes.NOW)[1][1] == "warn"
+    off = keeping.keep_alive(Keeping(), False, None, fakes.ALL_ON, fakes.NOW)
+    assert "off (keep_alive = false)" in plain(off)
+    nobody = keeping.keep_alive(Keeping(mode="on"), True, None, fakes.NOBODY, fakes.NOW)
+    assert "begins with the login" in plain(nobody)
+    assert alive(age=None) == "on, once a minute"
+    soon, later = fakes.NOW + timedelta(seconds=41), fakes.NOW + timedelta(minutes=20)
+    assert alive("waiting", until=soon, why="IBKR is away") == "waiting 41 s: IBKR is away"
+    assert alive("waiting") == "waiting"
+    assert alive("yielding", until=later) == "yielding until 14:52; t takes it back"
+    assert alive("person", why="a password is needed") == "needs you: a password is needed"
+    assert alive("paused", why="stopped") == "stopped"
 
 
 def test_facts_of_the_guard_and_of_ib_key() -> None:
-    alive = session.keep_alive(True, 12.0, fakes.ALL_ON)
+    spans = keeping.keep_alive(Keeping(mode="on"), True, 12.0, fakes.ALL_ON, fakes.NOW)
     found = LoginFacts(logins_left=61)
-    assert plain(session.facts(found, fakes.NOW, alive)) == (
+    assert texts(keeping.facts(found, fakes.NOW, spans)) == [
         " Attempts  0 of 4 used   IB Key  61 logins left   Keep-alive  ok 12 s ago"
-    )
+    ]
     wait = LoginFacts(attempts=2, wait_until=fakes.NOW + timedelta(minutes=59))
-    assert "2 of 4 used, automatic logins wait 59 m 00 s" in plain(session.facts(wait, fakes.NOW, alive))
-    assert "IB Key" not in plain(session.facts(wait, fakes.NOW, alive))
-    assert session.facts(LoginFacts(logins_left=7), fakes.NOW, alive)[3][1] == "warn"
+    lines = texts(keeping.facts(wait, fakes.NOW, spans))
+    assert "2 of 4 used, automatic logins wait 59 m 00 s" in lines[0]
+    assert lines[1] == " Keep-alive  ok 12 s ago", "a line of its own where both are too long"
+    assert "IB Key" not in lines[0]
+    assert keeping.facts(LoginFacts(logins_left=7), fakes.NOW, spans)[0][3][1] == "warn"
 
 
 def test_time_line_newest_first_with_marks_and_masks() -> None:
-    lines = texts(session.time_line(fakes.EVENTS))
+    found = timeline.time_line(fakes.EVENTS, fakes.NOW)
+    lines = texts(found.lines)
     assert "sold 100 NVDA" in lines[0]
     assert any("▲ lost" in text for text in lines)
-    assert "DU1234567" not in texts(session.time_line(fakes.EVENTS, hide=True))[0]
+    assert (found.total, found.counter(0), found.counter(99)) == (6, "1/6", "6/6")
+    assert "DU1234567" not in texts(timeline.time_line(fakes.EVENTS, fakes.NOW, hide=True).lines)[0]
+    assert timeline.time_line((), fakes.NOW).counter(0) == ""
+
+
+def test_time_line_marks_what_was_missed_and_other_days() -> None:
+    left, back = fakes.NOW - timedelta(hours=1), fakes.NOW - timedelta(minutes=1)
+    found = timeline.time_line(fakes.EVENTS, fakes.NOW, away=timeline.Away(left, back))
+    lines = texts(found.lines)
+    assert "sold 100 NVDA" in lines[0], "that one came after"
+    assert lines[3].startswith(" ── since you left 13:32: 2 changes ──")
+    assert found.numbers[3:5] == [3, 4]
+    never = timeline.Away(fakes.NOW - timedelta(days=2), fakes.NOW)
+    assert (
+        "since you left 22 Apr 14:32: 6 changes"
+        in texts(timeline.time_line(fakes.EVENTS, fakes.NOW, away=never).lines)[-1]
+    )
+    nothing = timeline.Away(fakes.NOW - timedelta(seconds=10), fakes.NOW)
+    assert "since" not in str(texts(timeline.time_line(fakes.EVENTS, fakes.NOW, away=nothing).lines))
+    tomorrow = texts(timeline.time_line(fakes.EVENTS, fakes.NOW + timedelta(days=1)).lines)
+    assert tomorrow[0].startswith(" ── Friday 24 April ──")
+
+
+def test_leaving_says_what_each_answer_does() -> None:
+    alone = leaving.choices(True, ours=True)
+    assert [choice.id for choice in alone] == ["leave", "quiet", "stop"]
+    assert "go on without you" in alone[0].text
+    here = leaving.choices(False, ours=False)
+    assert [choice.id for choice in here] == ["leave"]
+    assert "ends with this terminal" in here[0].text
+    page = texts(leaving.page(alone, 1, "profile default"))
+    assert "profile default" in page[0]
+    assert [text[1] for text in page if text[3:4] in "qks" and text[3:4]] == [" ", "▸", " "]
 
 
 def test_log_marks_levels() -> None:
@@ -202,4 +285,6 @@ def test_credentials_page_warns_of_live() -> None:
 
 def test_reason_of_a_lamp_is_masked() -> None:
     status = msgspec.structs.replace(fakes.ALL_ON, sso=Lamp(state="on", reason="demo123"))
-    assert "demo123" not in "\n".join(texts(session.lamps(status, fakes.NOW, hide=True, names=["demo123"])))
+    assert "demo123" not in "\n".join(
+        texts(session.lamps(status, session.Scene(fakes.NOW, hide=True, names=("demo123",))))
+    )

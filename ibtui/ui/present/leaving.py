@@ -1,0 +1,62 @@
+"""The question on leaving, as lines: each answer says in one line what goes on and what ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ibtui.ui.present.spans import Line, line
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An answer: what it is called, its key, what it does."""
+
+    id: str
+    key: str
+    label: str
+    text: str
+
+
+def choices(shared: bool, *, ours: bool) -> list[Choice]:
+    """What can be answered; the first one ends nothing that could go on.
+
+    Args:
+        shared: the keep-alive runs in a process of its own.
+        ours: the gateway can be stopped from here.
+    """
+    if shared:
+        found = [
+            Choice("leave", "q", "Leave it alive", "Gateway, session and keep-alive go on without you."),
+            Choice("quiet", "k", "Stop the keep-alive", "The gateway goes on, its session runs out."),
+        ]
+    else:
+        found = [
+            Choice(
+                "leave",
+                "q",
+                "Leave",
+                "The keep-alive ends with this terminal. The gateway goes on, its session runs out.",
+            )
+        ]
+    if ours:
+        text = "Login and brokerage session end with it. Orders that work at IBKR go on working."
+        found.append(Choice("stop", "s", "Stop the gateway", text))
+    return found
+
+
+def page(found: Sequence[Choice], cursor: int, whose: str) -> list[Line]:
+    """The question about the session of `whose`, with the cursor on one answer."""
+    out = [line((f" The session of {whose} is alive. What is to become of it?", "title")), line("")]
+    for number, choice in enumerate(found):
+        here = number == cursor
+        out.append(
+            line(
+                (" ▸ " if here else "   ", "accent"),
+                (f"{choice.key} ", "accent"),
+                (choice.label, "strong" if here else ""),
+            )
+        )
+        out.append(line(("     ", ""), (choice.text, "muted")))
+    keys: Line = ((" enter", "accent"), (" choose", "muted"), ("   ↑↓", "accent"), (" move", "muted"))
+    return [*out, line(""), (*keys, ("   esc", "accent"), (" stay", "muted"))]
