@@ -148,15 +148,20 @@ class Topics:
 
     async def remove(self, subscription: Subscription) -> None:
         """Let a subscription go; ended when nobody holds it any more."""
+        last = self.let_go(subscription)
+        if last is not None:
+            await self._unwish(last)
+
+    def let_go(self, subscription: Subscription) -> str | None:
+        """As `remove`, but the caller sends what this returns."""
         frame = subscription.subscribe
         if frame is None or frame not in self._held:
-            return
+            return None
         self._held[frame] -= 1
         if self._held[frame] > 0:
-            return
+            return None
         del self._held[frame]
-        if subscription.unsubscribe is not None:
-            await self._unwish(subscription.unsubscribe)
+        return subscription.unsubscribe
 
     def forget(self) -> None:
         """Hold nothing any more, and say nothing: the socket that knew of it is gone."""

@@ -53,6 +53,7 @@ class Fan:
         self._histories: list[tuple[str, Reader]] = []
         self._odd: deque[Reader] = deque(maxlen=64)
         self._tic_at = -_TIC_S
+        self._lingering = False
 
     # the upstream socket
 
@@ -71,8 +72,12 @@ class Fan:
         stream.hurry()
         try:
             await stream.open(_OPEN_S)
-        except Stalled as error:
-            raise stream.state.error or error from error
+        except IbtuiError as error:
+            self._linger()
+            if isinstance(error, Stalled) and stream.state.error is not None:
+                # It waits before it tries again; this is why.
+                raise stream.state.error from error
+            raise
 
     def _on_state(self, state: StreamState) -> None:
         if state.state == "open":
@@ -82,6 +87,8 @@ class Fan:
         elif self._stream is not None:
             self._stream.forget()
         self._reset(state.reason or "the socket to IBKR was closed")
+        if self._stream is not None:
+            self._linger()
 
     def _reset(self, why: str) -> None:
         """The upstream socket is gone, and all that was said on it."""
@@ -122,32 +129,37 @@ class Fan:
         if reader not in self.readers:
             return
         self.readers.remove(reader)
-        frames_ = [frame_ for key in list(reader.topics) for frame_ in self._let_go(reader, key)]
-        frames_ += [f"umh+{server_id}" for server_id in reader.histories]
+        ends = [(key, end) for key in list(reader.topics) if (end := self._let_go(reader, key))]
+        ends += [("", f"umh+{server_id}") for server_id in reader.histories]
         self._histories = [one for one in self._histories if one[1] is not reader]
-        self._tasks.start(self._end_all(frames_), "unsubscribing")
+        self._tasks.start(self._end(ends), "unsubscribing")
         if not self.readers:
-            self._tasks.start(self._linger(), "linger")
+            self._linger()
 
-    async def _linger(self) -> None:
-        await self._clock.sleep(LINGER_S)
+    def _linger(self) -> None:
+        if not self._lingering:
+            self._lingering = True
+            self._tasks.start(self._end_unread(), "linger")
+
+    async def _end_unread(self) -> None:
+        """Close the upstream socket unless somebody comes within `LINGER_S`."""
+        end = self._clock.monotonic() + LINGER_S
+        while not self.readers and self._stream is not None and self._clock.monotonic() < end:
+            await self._clock.sleep(LINGER_S / 30)
         async with self._lock:
+            self._lingering = False
             if not self.readers:
                 await self._close_stream()
 
-    async def _end_all(self, frames_: list[str | Subscription]) -> None:
-        for one in frames_:
-            await self._say(one)
+    async def _end(self, ends: list[tuple[str, str]]) -> None:
+        for key, text in ends:
+            # A hundred of them take eleven seconds: somebody may want it again by now.
+            if key not in self._topics:
+                await self._say(text)
 
-    async def _say(self, one: str | Subscription) -> None:
-        stream = self._stream
-        if stream is None:
-            return
+    async def _say(self, text: str) -> None:
         try:
-            if isinstance(one, Subscription):
-                await stream.remove(one)
-            else:
-                await stream.send(one)
+            await self._send(text)
         except Unreachable:
             # The readers were told already, and come back.
             return
@@ -218,32 +230,31 @@ class Fan:
             await self._say(asked)
             return
         if before is not None:
-            await stream.remove(Subscription(before))
+            stream.let_go(Subscription(before))
         await stream.add(Subscription(asked))
 
     async def _unsubscribe(self, reader: Reader, key: str) -> None:
         # `ubd+ACCOUNT` ends whichever ladder the account has.
         keys = [one for one in reader.topics if one.startswith(key + "+")] if key[:3] == "sbd" else [key]
-        for one in keys:
-            await self._end_all(self._let_go(reader, one))
+        await self._end([(one, end) for one in keys if (end := self._let_go(reader, one))])
 
-    def _let_go(self, reader: Reader, key: str) -> list[str | Subscription]:
+    def _let_go(self, reader: Reader, key: str) -> str | None:
         """`reader` wants `key` no more; what to say upstream when nobody does."""
         reader.forget(key)
         wanting = self._wanting.get(key, [])
         if reader.topics.pop(key, None) is None or reader not in wanting:
-            return []
+            return None
         wanting.remove(reader)
         if wanting:
-            return []
+            return None
         del self._wanting[key]
         topic = self._topics.pop(key)
-        if topic.frame is None:
-            return []
+        if topic.frame is None or self._stream is None:
+            return None
         account = key.rpartition("+")[0] if topic.word == "sbd" else ""
         if account and any(other.startswith(account) for other in self._topics):
-            return [Subscription(topic.frame)]
-        return [Subscription(topic.frame, frames.opposite(topic.frame))]
+            return self._stream.let_go(Subscription(topic.frame))
+        return self._stream.let_go(Subscription(topic.frame, frames.opposite(topic.frame)))
 
     # what upstream says
 

@@ -54,6 +54,7 @@ class Reader:
         self._transport = transport
         self._queue: deque[bytes] = deque()
         self._bytes = 0
+        self._most = HARD
         self._late: dict[str, Topic] = {}
         self._wake = asyncio.Event()
         self._code = 0
@@ -69,15 +70,17 @@ class Reader:
         else:
             self._queue.append(framed)
             self._bytes += len(framed)
-            if self._bytes > HARD:
+            if self._bytes > self._most:
                 self.drop(TRY_AGAIN, "too slow")
         if not self._wake.is_set():
             self._wake.set()
 
     def give_all(self, messages: Iterable[bytes]) -> None:
-        """Queue messages that are no frames yet."""
+        """Queue messages that are no frames yet: what a newcomer is told, however much that is."""
         for message in messages:
-            self.give(frame(message))
+            framed = frame(message)
+            self._most += len(framed)
+            self.give(framed)
 
     def forget(self, key: str) -> None:
         """It does not want this topic any more."""

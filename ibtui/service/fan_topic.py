@@ -22,6 +22,7 @@ _ROW_KEYS = {"sor": ("args", "orderId"), "str": ("args", "execution_id"), "sbd":
 _ROW_KEYS |= {"ssd": ("result", "key"), "sld": ("result", "key")}
 KEPT_APART = frozenset({"sor", "str"})
 """Their frames tell a history: a slow reader gets each of them or none at all."""
+_WHOLE = frozenset({"ssd", "sld"})
 ROWS = 20_000
 """Rows kept of one topic; beyond, the oldest go."""
 
@@ -96,6 +97,9 @@ class Topic:
             key = row.get(name)
             if key is None:
                 continue
+            if self.word in _WHOLE:
+                # Members are views of their frame, and these frames are long: keep none alive for a few.
+                row = {name_: value.copy() for name_, value in row.items()}
             kept = self._kept.get(bytes(key))
             if kept is not None:
                 kept.update(row)

@@ -8,9 +8,11 @@ would. Follows web-api.md §1 and §7, login.md §9.3 for cookies.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from aiohttp import WSMsgType, web
 
 from ibtui.clock import Clock, Tasks
@@ -48,6 +50,7 @@ class Relay:
         self._clock = clock
         self._client: IbkrClient | None = None
         self._tasks = Tasks()
+        self._writers: set[asyncio.Task[None]] = set()
         self.fan = Fan(clock, self._shared.heard)
 
     def routes(self) -> list[web.AbstractRouteDef]:
@@ -66,6 +69,9 @@ class Relay:
         """Close all sockets, upstream and down, and give up what is under way."""
         self._attend(None)
         await self.fan.close()
+        if self._writers:
+            # Each has a close frame to send.
+            await asyncio.wait(self._writers, timeout=1.0)
         await self._shared.close()
         await self._tasks.close()
 
@@ -109,7 +115,7 @@ class Relay:
             return
         try:
             client.token.renew(session.read_token(decode(given.content)))
-        except ValueError:
+        except (msgspec.MsgspecError, ValueError):
             return
 
     # sockets
@@ -126,6 +132,8 @@ class Relay:
             return ws
         reader = Reader(ws, transport)
         writing = self._tasks.start(reader.write(self._clock.sleep), "socket writer")
+        self._writers.add(writing)
+        writing.add_done_callback(self._writers.discard)
         self.fan.join(reader)
         try:
             async for message in ws:
