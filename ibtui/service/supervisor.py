@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from ibtui.service.board import Told
 from ibtui.service.door import Door, own_user_alone
 from ibtui.service.local import LocalRuntime
 from ibtui.service.place import KEEPING, Mark, Place
+from ibtui.service.relay import Relay
 from ibtui.service.runtime import Progress
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ IDLE_S = 180.0
 """Seconds without anything to keep, and nobody attached, until it ends by itself."""
 LOOK_S = 5.0
 """How often it looks whether that is so."""
+LARGEST = 16 * 1024 * 1024
+"""Bytes of a request's body that is passed on."""
 SHORT_S = 1.0
 """Seconds that open answers have to end."""
 
-MakeDoor = Callable[["KeptRuntime"], AbstractAsyncContextManager[object]]
-"""Opens another door on the runtime (`ibtui serve`: HTTP), closed with the context; reopened on SIGHUP."""
+MakeDoor = Callable[["Supervisor"], AbstractAsyncContextManager[object]]
+"""Opens another door (`ibtui serve`: HTTP), closed with the context."""
 
 
 class KeptRuntime(LocalRuntime):
@@ -96,9 +99,12 @@ class KeptRuntime(LocalRuntime):
                 await self.open_brokerage(compete=wish.compete)
             case "yield":
                 await self.yield_session(wish.minutes)
+            case "entered":
+                self._entry.user, self.idle = wish.user, False
+                self._keeper.asked("login")
+                await self._facts()
             case "facts":
-                await self._entry.read_facts(wish.user)
-                self.wake()
+                await self._facts()
             case "mean":
                 self.mean(wish.account_type)
             case "end":
@@ -136,10 +142,13 @@ class KeptRuntime(LocalRuntime):
                 lamp: Lamp = getattr(self.status, name)
                 if lamp.state == "busy":
                     self._board.lit(name, "unknown", "the terminal that was logging in has gone")
-        await self._entry.read_facts(self._entry.user)
-        self.wake()
+        await self._facts()
         with contextlib.suppress(IbtuiError):
             await self.refresh()
+
+    async def _facts(self) -> None:
+        await self._entry.read_facts(self._entry.user)
+        self.wake()
 
     @property
     def useless(self) -> bool:
@@ -152,7 +161,8 @@ class KeptRuntime(LocalRuntime):
 class Supervisor:
     """One for each profile; `load` reads the settings, at the start and on SIGHUP.
 
-    `doors` are opened beside the socket. `idle_s` seconds with nothing to keep end it (0: never).
+    `doors` are opened beside the socket, once. `idle_s` seconds with nothing to keep end it (0: never).
+    `check` looks at settings read anew; with an error of it they stay as they were.
     """
 
     def __init__(
@@ -162,45 +172,55 @@ class Supervisor:
         doors: Sequence[MakeDoor] = (),
         idle_s: float = IDLE_S,
         clock: Clock | None = None,
-        stop_gateway: bool | None = None,
+        check: Callable[[Settings], Awaitable[None]] | None = None,
     ) -> None:
         self._load = load
         self._doors = doors
         self._idle_s = idle_s
         self._clock: Clock = clock or SystemClock()
-        self._stop_gateway = stop_gateway
+        self._check = check
         self._signalled = ""
+        self._trouble: IbtuiError | None = None
         self._since = self._clock.now()
-        self.runtime: KeptRuntime | None = None
-        """At work now."""
+        self._runtime: KeptRuntime | None = None
+
+    @property
+    def runtime(self) -> KeptRuntime:
+        """At work now; another one after new settings."""
+        assert self._runtime is not None, "run comes first"
+        return self._runtime
 
     async def run(self, listening: Callable[[], None] = lambda: None) -> None:
         """Keep the profile until told to end; `listening` is called once callers are heard.
 
         Raises:
-            IbtuiError: another one keeps this profile, or there is no place for the socket.
+            Taken: another one keeps this profile.
+            IbtuiError: there is no place for the socket, or a door cannot be opened.
             UsageError: wrong settings.
         """
         settings = await asyncio.to_thread(self._load)
         place = Place.of(settings.chosen().name)
-        with contextlib.ExitStack() as stack:
+        async with contextlib.AsyncExitStack() as stack:
             await asyncio.to_thread(_take, stack, place)
             path, died = await asyncio.to_thread(_prepare, place)
             stack.callback(_clear, place, path)
             self._on_signals(stack)
-            while True:
-                why = await self._round(settings, path, died, listening)
-                if why != "reload":
-                    return
+            self._runtime = KeptRuntime(settings, self._clock)
+            stack.push_async_callback(self._leave)
+            for make in self._doors:
+                await stack.enter_async_context(make(self))
+            while await self._round(path, died, listening) == "reload":
                 settings, died = await self._reloaded(settings), 0
+                await self.runtime.close()
+                self._runtime = KeptRuntime(settings, self._clock)
 
     def end(self, why: str) -> None:
         """End in good order."""
         self._signalled = why
-        if self.runtime is not None:
-            self.runtime.wake()
+        if self._runtime is not None:
+            self._runtime.wake()
 
-    def _on_signals(self, stack: contextlib.ExitStack) -> None:
+    def _on_signals(self, stack: contextlib.AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()
         for number, why in _SIGNALS.items():
             try:
@@ -212,34 +232,27 @@ class Supervisor:
     async def _reloaded(self, old: Settings) -> Settings:
         try:
             new = await asyncio.to_thread(self._load)
-            if new.chosen().name == old.chosen().name:
-                return new
-            self._trouble = UsageError("The profile's name cannot change while it is kept.")
+            if new.chosen().name != old.chosen().name:
+                raise UsageError("the profile cannot be another while it is kept")
+            if self._check is not None:
+                await self._check(new)
         except IbtuiError as error:
             self._trouble = error
-        return old
+            return old
+        return new
 
-    _trouble: IbtuiError | None = None
-
-    async def _round(self, settings: Settings, path: Path, died: int, listening: Callable[[], None]) -> str:
+    async def _round(self, path: Path, died: int, listening: Callable[[], None]) -> str:
         """Until it ends, or the settings are to be read anew; says which."""
-        runtime = self.runtime = KeptRuntime(settings, self._clock)
+        runtime, self._signalled = self.runtime, ""
         door = Door(runtime, self._since)
-        self._signalled = ""
-        try:
-            async with contextlib.AsyncExitStack() as stack:
-                stack.push_async_callback(door.close)
-                await stack.enter_async_context(_on_socket(path, door))
-                for make in self._doors:
-                    await stack.enter_async_context(make(runtime))
-                await runtime.start_keeping()
-                self._begin(runtime, died)
-                listening()
-                why = await self._over(runtime, door)
-                door.end(why)
-                await self._clock.sleep(0)
-        finally:
-            await self._leave(runtime)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(door.close)
+            await stack.enter_async_context(_on_socket(path, door, runtime))
+            await runtime.start_keeping()
+            self._begin(runtime, died)
+            listening()
+            why = await self._over(runtime, door)
+            door.end(why)
         return why
 
     def _begin(self, runtime: KeptRuntime, died: int) -> None:
@@ -269,10 +282,10 @@ class Supervisor:
                     await feed.wait()
             feed.drain()
 
-    async def _leave(self, runtime: KeptRuntime) -> None:
-        stop = runtime.profile.stop_gateway_on_exit if self._stop_gateway is None else self._stop_gateway
+    async def _leave(self) -> None:
+        runtime = self.runtime
         try:
-            if stop and self._signalled == _SIGNALS[signal.SIGTERM]:
+            if runtime.profile.stop_gateway_on_exit and self._signalled == _SIGNALS[signal.SIGTERM]:
                 with contextlib.suppress(IbtuiError):
                     await runtime.stop_gateway()
         finally:
@@ -282,7 +295,7 @@ class Supervisor:
 _SIGNALS = {signal.SIGTERM: "ended by a signal", signal.SIGINT: "interrupted", signal.SIGHUP: "reload"}
 
 
-def _take(stack: contextlib.ExitStack, place: Place) -> None:
+def _take(stack: contextlib.AsyncExitStack, place: Place) -> None:
     """Take the profile's lock for as long as the stack is open."""
     from ibtui.paths import private
 
@@ -319,16 +332,18 @@ def _clear(place: Place, path: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _on_socket(path: Path, door: Door) -> AsyncIterator[None]:
-    """The door at its Unix socket."""
-    app = web.Application(middlewares=[own_user_alone])
-    app.add_routes(door.routes())
+async def _on_socket(path: Path, door: Door, runtime: KeptRuntime) -> AsyncIterator[None]:
+    """The door and the relay at their Unix socket."""
+    relay = Relay(runtime.client, runtime.clock)
+    app = web.Application(middlewares=[own_user_alone], client_max_size=LARGEST)
+    app.add_routes([*door.routes(), *relay.routes()])
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=SHORT_S)
     await runner.setup()
     try:
         await web.SockSite(runner, await asyncio.to_thread(listen, path)).start()
         yield
     finally:
+        await relay.close()
         await runner.cleanup()
 
 

@@ -1,0 +1,340 @@
+"""A terminal's runtime: the supervisor's truth mirrored, its verbs asked for, values through its relay.
+
+Where no supervisor lives (none was started yet, a person has ended it, it cannot be started) it
+works in this process, as `LocalRuntime` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from ibtui.auth.effects import Answers, Credentials
+from ibtui.clock import Clock, Tasks
+from ibtui.config import Settings
+from ibtui.core.feed import Change
+from ibtui.core.models import Keeping, LoginFacts, Status
+from ibtui.errors import IbtuiError
+from ibtui.secret import Secret
+from ibtui.service import spawn, wire
+from ibtui.service.link import Link, Lost, find
+from ibtui.service.local import PATIENCE_S, LocalRuntime
+from ibtui.service.runtime import Progress
+
+if TYPE_CHECKING:
+    from ibtui.core.client import IbkrClient
+
+AGAIN_S = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses before each attempt to find or start a supervisor after one has died; the last one for good."""
+RELAYED = "http://ibtui"
+"""The address within the socket: nobody resolves it."""
+
+
+class AttachedRuntime(LocalRuntime):
+    """See `service.runtime.Runtime`.
+
+    `link`: the supervisor that was found; `spawns`: start one with the first start or login.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        link: Link | None = None,
+        spawns: bool = False,
+        live: bool = False,
+        timeout: float = PATIENCE_S,
+    ) -> None:
+        super().__init__(settings, clock, live=live, timeout=timeout)
+        self._link = link
+        self._spawns = spawns and spawn.wanted(settings.chosen())
+        self._theirs: wire.Truth | None = None
+        """What the supervisor said last."""
+        self._mirroring: asyncio.Task[None] | None = None
+        self._mirror_tasks = Tasks(self._keeper.failed)
+        self._attaching = asyncio.Lock()
+
+    # What is known -----------------------------------------------------------------
+
+    @property
+    def attached(self) -> bool:
+        """Whether a supervisor does the work."""
+        return self._link is not None
+
+    @property
+    def login_facts(self) -> LoginFacts:
+        theirs = self._theirs
+        return super().login_facts if self._link is None or theirs is None else theirs.facts
+
+    @property
+    def keeping(self) -> Keeping:
+        theirs = self._theirs
+        return super().keeping if self._link is None or theirs is None else theirs.keeping
+
+    def _take(self, truth: wire.Truth) -> None:
+        """Everything anew."""
+        self._theirs = truth
+        board = self._board
+        if truth.events:
+            board.events.clear()
+            board.events.extend(truth.events)
+        if truth.log:
+            board.log.clear()
+            board.log.extend(truth.log)
+        self._hub.publish([Change("event", "*"), Change("log", "*")])
+        self._changed()
+
+    def _hear(self, news: wire.News) -> None:
+        """One line of the change stream."""
+        if news.whole is not None:
+            self._take(news.whole)
+            return
+        old = self._theirs
+        if old is None:
+            return
+        given = {name: getattr(news, name) for name in ("status", "keeping", "facts", "user")}
+        changed = {name: value for name, value in given.items() if value is not None}
+        board = self._board
+        if news.events:
+            board.events.extend(news.events)
+            self._hub.publish([Change("event", "*")])
+        for line in news.log:
+            board.add_log(line)
+        if changed:
+            self._theirs = structs.replace(old, **changed)
+            if news.keeping is not None and news.keeping.last != old.keeping.last:
+                self._store.touch("tickle")
+            self._changed()
+
+    def _changed(self) -> None:
+        theirs = self._theirs
+        assert theirs is not None
+        self._board.mirror(theirs.status)
+        self._entry.user = theirs.user
+        # Facts and keep-alive are shown with the lamps.
+        self._hub.publish([Change("status", "*")])
+        self._note_loss()
+        if theirs.status.ready and self._wanted and not self._closed:
+            self._mirror_tasks.start(self._alive_again(), "live again")
+
+    async def _alive_again(self) -> None:
+        with contextlib.suppress(IbtuiError):  # the next change of the lamps tries again
+            await self.go_live()
+
+    # Finding and losing it -----------------------------------------------------------
+
+    async def _attach(self) -> Link | None:
+        """The supervisor; found or started if this terminal may, else None."""
+        async with self._attaching:
+            if self._link is None and not self._closed:
+                found = await self._search()
+                if found is not None:
+                    await self._unwatch()
+                    self._link = found
+                    self._watch()
+            return self._link
+
+    async def _search(self) -> Link | None:
+        name = self._profile.name
+        if not self._spawns:
+            return await asyncio.to_thread(find, name)
+        try:
+            return await spawn.ensure(self.settings)
+        except IbtuiError as error:
+            self._board.event("keep-alive", f"{error.what} It runs in this terminal only.", "error")
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            self._board.event(
+                "keep-alive", f"cannot be started ({why}); it runs in this terminal only", "error"
+            )
+        return None
+
+    async def _unwatch(self) -> None:
+        """End what this process did by itself: from now on the supervisor does it."""
+        await self._tasks.close()
+        self._watching = False
+        await self._drop_client()
+
+    def _watch(self) -> None:
+        if self._link is None:
+            super()._watch()
+        elif (self._mirroring is None or self._mirroring.done()) and not self._closed:
+            self._mirroring = self._mirror_tasks.start(self._mirror(), "mirror")
+
+    async def _mirror(self) -> None:
+        """Follow the supervisor; come back to it, or to a new one, when it is gone without a word."""
+        tries = 0
+        while self._link is not None:
+            try:
+                async for news in self._link.changes():
+                    tries = 0
+                    self._hear(news)
+                    if news.ended:
+                        break
+                else:
+                    raise Lost("The keep-alive went away.")
+            except IbtuiError:
+                if tries == 0:
+                    self._board.event(
+                        "keep-alive",
+                        "the process that keeps the session alive is gone; looking for it",
+                        "warn",
+                    )
+                await self._find_again(tries)
+                tries += 1
+                continue
+            if news.ended != "reload":
+                await self._let_go(news.ended)
+                return
+            await self.clock.sleep(AGAIN_S[0])
+
+    async def _find_again(self, tries: int) -> None:
+        await self.clock.sleep(AGAIN_S[min(tries, len(AGAIN_S) - 1)])
+        old = self._link
+        found = await (self._search() if self._spawns else asyncio.to_thread(find, self._profile.name))
+        if found is not None:
+            self._link = found
+            if old is None or (found.path, found.pid) != (old.path, old.pid):
+                self._live.stale = True
+                await self._drop_client()
+
+    async def _let_go(self, why: str) -> None:
+        """It has ended in good order: what this terminal needs it does itself; it keeps nothing alive."""
+        self._link = self._theirs = None
+        await self._drop_client()
+        self._live.stale = True
+        self._keeper.stop()
+        self._board.event("keep-alive", f"the keep-alive has ended: {why}", "warn")
+        super()._watch()
+
+    # The gateway's client ----------------------------------------------------------
+
+    async def _make_client(self) -> IbkrClient:
+        if self._link is None:
+            return await super()._make_client()
+        from ibtui.core.client import IbkrClient
+
+        return IbkrClient(
+            RELAYED,
+            uds=self._link.path,
+            read_only=not self._profile.trading,
+            clock=self.clock,
+            timeout=self._timeout,
+            store=self._store,
+            hub=self._hub,
+        )
+
+    # Verbs -------------------------------------------------------------------------
+
+    async def _do(self, verb: str, progress: Progress | None = None, **wish: object) -> bool:
+        """Have the supervisor do it; False where there is none."""
+        if self._link is None:
+            return False
+        self._take(await self._link.do(verb, progress, **wish))
+        return True
+
+    async def start_gateway(self, progress: Progress) -> None:
+        await self._attach()
+        if not await self._do("start", progress):
+            await super().start_gateway(progress)
+        self._watch()
+
+    async def stop_gateway(self) -> None:
+        if await self._do("stop"):
+            await self._drop_client()
+        else:
+            await super().stop_gateway()
+
+    async def refresh(self) -> Status:
+        if not await self._do("refresh"):
+            return await super().refresh()
+        self._watch()
+        return self.status
+
+    async def logout(self) -> None:
+        if await self._do("logout"):
+            await self._drop_client()
+        else:
+            await super().logout()
+
+    async def open_brokerage(self, *, compete: bool) -> None:
+        if not await self._do("open", compete=compete):
+            await super().open_brokerage(compete=compete)
+
+    async def yield_session(self, minutes: int) -> None:
+        if not await self._do("yield", minutes=minutes):
+            await super().yield_session(minutes)
+
+    async def stop_keeping(self) -> None:
+        await super().stop_keeping()
+        if self._link is not None:
+            with contextlib.suppress(Lost):  # it went while it answered
+                await self._do("end", why="a person has ended it")
+
+    def mean(self, account_type: str) -> None:
+        super().mean(account_type)
+        if self._link is not None:
+            self._mirror_tasks.start(self._do("mean", account_type=account_type), "account type")
+
+    # Logins run here, where the person is ---------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _telling(self) -> AsyncIterator[None]:
+        """What is written on our board is written on the supervisor's too; then it looks at once."""
+        link = self._link
+        if link is None:
+            yield
+            return
+        async with link.conversation() as tell:
+            self._board.tell = tell
+            try:
+                yield
+            finally:
+                self._board.tell = None
+        if self._theirs is not None:
+            self._board.mirror(self._theirs.status)
+
+    async def login(self, answers: Answers, *, factor: str = "") -> None:
+        link = await self._attach()
+        if link is None:
+            await super().login(answers, factor=factor)
+            return
+        try:
+            async with self._telling():
+                await super().login(answers, factor=factor)
+        finally:
+            # Also where it was accepted and only the brokerage session is missing.
+            if self._board.status.sso.state == "on":
+                await self._entered(link)
+
+    async def _entered(self, link: Link) -> None:
+        given = self._entry.given
+        with contextlib.suppress(Lost):  # then there is nobody to keep it
+            await self._do("entered", user=self._entry.user)
+            if given is not None and self._profile.relogin == "memory":
+                await link.hold(given.username, given.password.reveal())
+
+    def hold(self, who: Credentials) -> None:
+        """As `LocalRuntime.hold`; an attached terminal hands the password on and keeps none."""
+        if self._link is None:
+            super().hold(who)
+
+    async def enroll(self, answers: Answers, pin: Secret) -> None:
+        async with self._telling():
+            await super().enroll(answers, pin)
+        await self._do("facts")
+
+    async def export_key(self, path: Path, passphrase: Secret) -> None:
+        async with self._telling():
+            await super().export_key(path, passphrase)
+
+    async def close(self) -> None:
+        self._closed = True
+        await self._mirror_tasks.close()
+        await super().close()

@@ -1,0 +1,35 @@
+"""Makes the runtime of a profile: attached where a supervisor keeps it, else in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from ibtui.config import Settings
+from ibtui.service.attached import AttachedRuntime
+from ibtui.service.link import find
+
+
+async def open_runtime(settings: Settings, *, spawns: bool = False, live: bool = False) -> AttachedRuntime:
+    """A runtime on the chosen profile; the caller closes it.
+
+    `spawns`: the first start or login starts a supervisor where the profile is to be kept alive.
+    `live`: as of `LocalRuntime`.
+
+    Raises:
+        UsageError: no such profile, or one whose mode this version does not offer.
+    """
+    profile = settings.chosen()
+    link = await asyncio.to_thread(find, profile.name) if profile.mode != "demo" else None
+    return AttachedRuntime(settings, link=link, spawns=spawns, live=live)
+
+
+@contextlib.asynccontextmanager
+async def runtime_for(settings: Settings, *, spawns: bool = False) -> AsyncIterator[AttachedRuntime]:
+    """As `open_runtime`, closed at the end."""
+    runtime = await open_runtime(settings, spawns=spawns)
+    try:
+        yield runtime
+    finally:
+        await runtime.close()
