@@ -144,7 +144,8 @@ def conf_text(
     """The configuration, YAML. Strings are JSON strings, which YAML reads as they are.
 
     `portalBaseURL` has no default in the gateway: without it everything under /v1/ is a 500.
-    No `cors` (the delivered one allows every web page) and no `webApps`.
+    `cors` names our own addresses: the delivered one allows every web page to call the session, and so
+    does a configuration without the key. No `webApps`.
     """
     lines = [f"listenPort: {port}", f"listenSsl: {_flag(bool(password))}"]
     if password:
@@ -153,6 +154,9 @@ def conf_text(
         f"proxyRemoteHost: {json.dumps(proxy_host)}",
         f"proxyRemoteSsl: {_flag(proxy_ssl)}",
         'portalBaseURL: ""',
+        "cors:",
+        f"  origin.allowed: {json.dumps(_own_origins(port, tls=bool(password)))}",
+        "  allowCredentials: false",
         "ips:",
         "  allow:",
         # Without it our own probes are refused.
@@ -160,6 +164,11 @@ def conf_text(
         "  deny: []",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _own_origins(port: int, *, tls: bool) -> str:
+    """Pages of the gateway itself (its login page), as the regular expression that it wants."""
+    return rf"{'https' if tls else 'http'}://(localhost|127\.0\.0\.1):{port}"
 
 
 def logback_text(folder: RunFolder) -> str:

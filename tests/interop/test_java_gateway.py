@@ -238,13 +238,57 @@ async def test_gateway_that_finds_its_port_taken_too_late(java: Java, tmp_path: 
     assert (await gateway.info()).state is State.STOPPED
 
 
-async def test_address_list_refuses_others(java: Java, tmp_path: Path, upstream: str) -> None:
-    url = f"https://localhost:{free_port()}"
+async def test_address_list_and_preflight_and_curl(java: Java, tmp_path: Path, upstream: str) -> None:
+    """Only named addresses come in; a foreign page's preflight is refused; curl verifies our certificate."""
+    port = free_port()
     spec = java_spec(
-        url, folder(), tmp_path / "run", java=java, env=os.environ, proxy_host=upstream, allow=["127.0.0.9"]
+        f"https://localhost:{port}",
+        folder(),
+        tmp_path / "run",
+        java=java,
+        env=os.environ,
+        proxy_host=upstream,
+        allow=("127.0.7.*",),
+        auth_delay_ms=1000,
     )
-    with pytest.raises(GatewayFault, match="refuses this machine"):
-        await GatewayProcess(spec).start()
+    gateway = GatewayProcess(spec)
+    await gateway.start()
+    try:
+        seen = {it: await status_from(gateway, it) for it in ("127.0.0.1", "127.0.7.9", "127.0.0.2")}
+        assert seen == {"127.0.0.1": 302, "127.0.7.9": 302, "127.0.0.2": 404}
+        curl = ["curl", "-sS", "--max-time", "10", "-o", "/dev/null", "-w", "%{http_code}"]
+        for host in ("localhost", "127.0.0.1"):
+            done = await output_of(*curl, "--cacert", str(gateway.ca_file), f"https://{host}:{port}/")
+            assert done == (0, "302"), done
+        assert (await output_of(*curl, f"https://localhost:{port}/"))[0] == 60, "nobody else trusts it"
+        asked = ("-H", "Origin: https://evil.example", "-H", "Access-Control-Request-Method: POST")
+        for path in ("/v1/api/tickle", "/v1/api/iserver/account/orders", "/sso/Dispatcher"):
+            url = f"https://localhost:{port}{path}"
+            done = await output_of(*curl, "--cacert", str(gateway.ca_file), "-X", "OPTIONS", *asked, url)
+            assert done == (0, "403"), (path, done)
+    finally:
+        await gateway.stop()
+
+
+async def output_of(*argv: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 20)
+    return process.returncode, out.decode()
+
+
+async def status_from(gateway: GatewayProcess, source: str) -> int:
+    """What `GET /` gets when it comes from another of this machine's own addresses."""
+    context = ssl.create_default_context(cafile=str(gateway.ca_file))
+    async with asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", gateway.spec.port, ssl=context, local_addr=(source, 0)
+        )
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        status = int((await reader.readline()).split()[1])
+        writer.transport.abort()
+        return status
 
 
 async def test_own_configuration_with_the_delivered_certificate(

@@ -48,7 +48,7 @@ def test_configuration(tmp_path: Path) -> None:
     # Both lists, or every address passes (login.md 9.7).
     assert 'ips:\n  allow:\n    - "127.0.0.1"\n    - "172.17.*"\n  deny: []\n' in text
     assert 'ip2loc: "US"\nauthDelay: 3000\n' in text
-    assert "cors" not in text and "webApps" not in text
+    assert 'origin.allowed: "https://(localhost|127\\\\.0\\\\.0\\\\.1):' in text and "webApps" not in text
 
 
 def test_plain_http(tmp_path: Path) -> None:
