@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import sys
+import socket
 from collections.abc import Callable
 from datetime import datetime
 
@@ -37,6 +37,7 @@ BODY_S = 10.0
 LOOK_S = 4.0
 """Seconds a caller of /api/status waits for a new look; then it gets what is known."""
 POLL_S = 0.1
+OTHER_PORT = "Stop it, or choose another port: --port, serve.port or IB_GATEWAY_SERVICE_PORT."
 STATUS = "/iserver/auth/status"
 _log = logging.getLogger("ibtui.http")
 
@@ -80,10 +81,6 @@ class HttpDoor:
             await self._clock.sleep(POLL_S)
         return True
 
-    def renewed(self) -> None:
-        """The runtime is another one: who listens to the old one's events is to come again."""
-        self._streams.close()
-
     def routes(self) -> list[web.RouteDef]:
         """All of them; each also with a slash at its end, as there."""
         return [
@@ -107,25 +104,20 @@ class HttpDoor:
         app.on_response_prepare.append(http_guard.plain_head)
         return app
 
-    async def open(self, host: str, port: int) -> str:
-        """Listen; returns the origin, with the port that was taken for port 0.
-
-        Raises:
-            IbtuiError: the port is taken (says by whom), or the address is not ours.
-        """
-        runner = web.AppRunner(
-            self.app(), access_log=None, logger=_log, keepalive_timeout=30.0, shutdown_timeout=2.0
+    async def open(self, taken: socket.socket) -> str:
+        """Serve on a socket of `listen`; returns the origin."""
+        runner = self._runner = web.AppRunner(
+            self.app(),
+            handle_signals=False,
+            access_log=None,
+            logger=_log,
+            keepalive_timeout=30.0,
+            shutdown_timeout=2.0,
         )
         await runner.setup()
-        site = web.TCPSite(runner, host, port, reuse_address=True)
-        try:
-            await site.start()
-        except OSError as error:
-            await runner.cleanup()
-            raise await _not_listening(error, host, port) from None
-        self._runner = runner
-        name = f"[{host}]" if ":" in host else host
-        return f"http://{name}:{runner.addresses[0][1]}"
+        await web.SockSite(runner, taken).start()
+        host, port = taken.getsockname()[:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def close(self) -> None:
         """Stop listening; what is at work is cancelled."""
@@ -170,14 +162,17 @@ class HttpDoor:
         """One login; returns IBKR's own auth/status, as the node service hands it on."""
         await self._start.settled()
         runtime = self._runtime
-        try:
-            found = await runtime.refresh()
-        except UsageError:
-            found = runtime.status  # whom to trust is not known: the login says so
-        if found.gateway.state in ("off", "unknown"):
+        if runtime.status.gateway.state != "on" and not await self._gateway_answers(runtime):
             raise IbtuiError(http_texts.NOT_STARTED)
         await runtime.login(PutAnswers(asked), factor="totp" if asked.totp else "")
         return await runtime.request(STATUS)
+
+    async def _gateway_answers(self, runtime: Runtime) -> bool:
+        try:
+            await runtime.refresh()
+        except UsageError:
+            pass  # whom to trust there is not known: the login says so
+        return runtime.status.gateway.state not in ("off", "unknown")
 
     async def _delete(self, request: web.Request) -> web.Response:
         runtime = self._runtime
@@ -203,7 +198,7 @@ class HttpDoor:
         await self._runtime.refresh()
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        return await self._streams.serve(self._runtime, request)
+        return await self._streams.serve(self._runtime_now, request)
 
 
 async def _body(request: web.Request) -> bytes:
@@ -214,15 +209,27 @@ async def _body(request: web.Request) -> bytes:
         raise web.HTTPRequestTimeout(reason="The body did not come") from None
 
 
-async def _not_listening(error: OSError, host: str, port: int) -> IbtuiError:
-    if error.errno == errno.EADDRINUSE:
-        who = await asyncio.to_thread(procs.holder, port)
-        fix = "Stop it, or choose another port: serve.port, IB_GATEWAY_SERVICE_PORT or --port."
-        if sys.platform == "darwin" and port in (5000, 7000):
-            fix = f"macOS uses it for AirPlay. {fix}"
-        return IbtuiError(f"Port {port} is taken{f' by {who}' if who else ''}.", fix)
-    why = error.strerror or str(error)
-    return IbtuiError(f"ibtui cannot listen at {host}:{port}: {why}.", "Correct serve.host and serve.port.")
+async def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there, on the first address that the name has; port 0 takes a free one.
+
+    Raises:
+        IbtuiError: the port is taken (says by whom), or the address is not one of this machine.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        made = socket.create_server((str(address[0]), port), family=family, backlog=128)
+        made.setblocking(False)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            who = await asyncio.to_thread(procs.holder, port)
+            raise IbtuiError(f"Port {port} is taken{f' by {who}' if who else ''}.", OTHER_PORT) from None
+        why = error.strerror or str(error)
+        raise IbtuiError(
+            f"ibtui cannot listen at {host}:{port}: {why}.", "Correct serve.host and serve.port."
+        ) from None
+    return made
 
 
 def _timestamp(now: datetime) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -44,8 +44,10 @@ class Streams:
         for client in self._clients:
             client.cancel()
 
-    async def serve(self, runtime: Runtime, request: web.Request) -> web.StreamResponse:
+    async def serve(self, now: Callable[[], Runtime], request: web.Request) -> web.StreamResponse:
         """Write until the client leaves, falls behind, or the service ends.
+
+        `now` says which runtime; where that is another one after new settings, the client comes again.
 
         Raises:
             HTTPServiceUnavailable: too many listen.
@@ -56,21 +58,23 @@ class Streams:
         task = asyncio.current_task()
         assert task is not None
         self._clients.add(task)
+        runtime = now()
         feed = runtime.subscribe()
         try:
             await reply.prepare(request)
             teller = Teller(runtime, request.headers.get("Last-Event-ID", ""))
-            while True:
+            while runtime is now():
                 async with asyncio.timeout(self._patience):
                     await reply.write(teller.news() or b": beat\n\n")
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._beat):
                         await self._change(feed)
         except (ConnectionError, TimeoutError):
-            return reply  # it has gone, or does not read
+            pass  # it has gone, or does not read
         finally:
             feed.close()
             self._clients.discard(task)
+        return reply
 
     async def _change(self, feed: Feed) -> None:
         """Return when something changed that this stream tells of; prices and the like are passed by."""

@@ -1,10 +1,13 @@
-"""`ibtui serve`: keeps a profile and serves it over HTTP, until it is told to end."""
+"""`ibtui serve`: a profile's supervisor with an HTTP door, in the foreground, until it is told to end."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +18,12 @@ from ibtui.errors import IbtuiError
 from ibtui.service import http, output
 from ibtui.service.commands.context import Context, run
 from ibtui.service.http_guard import Guard
-from ibtui.service.local import LocalRuntime
 from ibtui.service.notify import notify, watchdog_s
+from ibtui.service.supervisor import Supervisor
 
 IDLE_S = 120.0
 """Seconds that new settings wait for a login that is at work."""
+INTERRUPTED = 130
 
 
 def serve(context: Context, *, host: str | None, port: int | None) -> int:
@@ -27,7 +31,7 @@ def serve(context: Context, *, host: str | None, port: int | None) -> int:
 
     Raises:
         UsageError: the address lets others in, and nothing keeps them out.
-        IbtuiError: the port is taken.
+        IbtuiError: the port is taken, or another process keeps this profile.
     """
     given = {"serve.host": host, "serve.port": port}
     return run(Service(context, {key: value for key, value in given.items() if value is not None}).run())
@@ -41,58 +45,68 @@ class Service:
         self._flags = {"profile": context.settings.profile, **flags}
         self._env = config.environment()
         self._clock = SystemClock()
-        self._ending = asyncio.Event()
         self._guard = Guard()
         self._settings = self._read()
-        self._runtime = LocalRuntime(self._settings, self._clock, keeper=True)
-        self._door = http.HttpDoor(lambda: self._runtime, self._guard, clock=self._clock)
-        self._tasks = Tasks(self._failed)
-        self._reloading = asyncio.Lock()
+        self._door: http.HttpDoor | None = None
+        self._url = ""
+        self._begun = False
+        self._exit = 0
 
     async def run(self) -> int:
         """Until it is told to end; returns the exit status."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._ending.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.start(self._reload(), "reload"))
-        try:
-            await self._let_in(self._settings)
-            url = await self._door.open(self._settings.serve.host, self._settings.serve.port)
-            await self._runtime.start_keeping()
-            self._ready(url)
-            await self._ending.wait()
-        finally:
-            notify(self._env, "STOPPING=1")
-            await self._close()
-        return 0
+        where = self._settings.serve
+        await self._let_in(self._settings)
+        # First of all: that the port is taken is told before anything is begun.
+        with await http.listen(where.host, where.port) as taken:
 
-    def _ready(self, url: str) -> None:
-        name = self._settings.chosen().name
-        output.say(f"ibtui serve: listening at {url}, profile {name}")
-        if self._context.as_json:
-            output.dump({"url": url, "profile": name, "pid": os.getpid()})
-        notify(self._env, "READY=1", f"STATUS=listening at {url}")
+            @contextlib.asynccontextmanager
+            async def door(supervisor: Supervisor) -> AsyncIterator[None]:
+                async with self._open(supervisor, taken):
+                    yield
+
+            supervisor = Supervisor(
+                self._load, doors=[door], idle_s=0, clock=self._clock, check=self._take_over
+            )
+            await supervisor.run(lambda: self._listening(supervisor))
+        return self._exit
+
+    @contextlib.asynccontextmanager
+    async def _open(self, supervisor: Supervisor, taken: socket.socket) -> AsyncIterator[None]:
+        """The HTTP door; it is closed before the runtime is."""
+        door = self._door = http.HttpDoor(lambda: supervisor.runtime, self._guard, clock=self._clock)
+        self._url = await door.open(taken)
+        tasks = Tasks()
         every = watchdog_s(self._env, os.getpid())
         if every:
-            self._tasks.start(self._pat(every / 2), "watchdog")
+            tasks.start(self._pat(every / 2), "watchdog")
+        try:
+            yield
+        finally:
+            notify(self._env, "STOPPING=1")
+            await tasks.close()
+            await door.close()
+
+    def _listening(self, supervisor: Supervisor) -> None:
+        """Callers are heard: at the start, and again after new settings."""
+        notify(self._env, "READY=1", f"STATUS=listening at {self._url}")
+        if self._begun:
+            return
+        self._begun = True
+
+        def interrupt() -> None:
+            self._exit = INTERRUPTED
+            supervisor.end("interrupted")
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
+        name = self._settings.chosen().name
+        output.say(f"ibtui serve: listening at {self._url}, profile {name}")
+        if self._context.as_json:
+            output.dump({"url": self._url, "profile": name, "pid": os.getpid()})
 
     async def _pat(self, every: float) -> None:
         while True:
             notify(self._env, "WATCHDOG=1")
             await self._clock.sleep(every)
-
-    async def _close(self) -> None:
-        await self._tasks.close()
-        await self._door.close()
-        try:
-            if self._settings.chosen().stop_gateway_on_exit:
-                await self._runtime.stop_gateway()
-        except IbtuiError as error:
-            output.say(f"ibtui serve: {error}")
-        finally:
-            await self._runtime.close()
-
-    def _failed(self, error: BaseException) -> None:
-        output.say(f"ibtui serve: {error if isinstance(error, IbtuiError) else type(error).__name__}")
 
     # Settings ------------------------------------------------------------------------
 
@@ -105,6 +119,17 @@ class Service:
         return replace(
             settings, profiles={**settings.profiles, profile.name: replace(profile, account_type="")}
         )
+
+    def _load(self) -> Settings:
+        """For the supervisor: at the start, and on SIGHUP (in a thread)."""
+        if not self._begun:
+            return self._settings
+        notify(self._env, "RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic() * 1_000_000)}")
+        try:
+            return self._read()
+        except IbtuiError as error:
+            output.say(f"ibtui serve: the settings stay as they were. {error}")
+            raise
 
     async def _let_in(self, settings: Settings) -> None:
         """Set who may come in.
@@ -122,42 +147,20 @@ class Service:
         self._guard.token = token
         self._guard.allow(serve.host, serve.allowed_hosts)
 
-    async def _reload(self) -> None:
-        """SIGHUP: what cannot be taken over is said; with an error everything stays as it was."""
-        async with self._reloading:
-            self._notify_reload()
-            try:
-                await self._take_over(await asyncio.to_thread(self._read))
-            except IbtuiError as error:
-                output.say(f"ibtui serve: the settings were not taken over. {error}")
-            finally:
-                notify(self._env, "READY=1")
-
-    def _notify_reload(self) -> None:
-        notify(self._env, "RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic() * 1_000_000)}")
-
     async def _take_over(self, new: Settings) -> None:
-        old = self._settings
-        fixed = replace(new.serve, host=old.serve.host, port=old.serve.port)
-        if fixed != new.serve:
-            output.say("ibtui serve: serve.host and serve.port change with a restart only.")
-        new = replace(new, serve=fixed)
-        await self._let_in(new)
-        if (new.chosen(), new.addresses) != (old.chosen(), old.addresses):
-            await self._renew(new)
-        self._settings = new
-        output.say("ibtui serve: the settings were read anew.")
-
-    async def _renew(self, new: Settings) -> None:
-        """The profile has changed: another runtime on the same gateway, when no login is at work.
+        """Whether new settings may be used; who may come in is set at once.
 
         Raises:
-            IbtuiError: one was, for too long; or the new settings cannot be used.
+            IbtuiError: they may not, or a login is at work for too long.
         """
-        if not await self._door.idle(IDLE_S):
-            raise IbtuiError("A login is at work.", "Send SIGHUP again when it is done.")
-        fresh = LocalRuntime(new, self._clock, keeper=True)
-        old, self._runtime = self._runtime, fresh
-        self._door.renewed()
-        await old.close()
-        await fresh.start_keeping()
+        old = self._settings.serve
+        try:
+            await self._let_in(replace(new, serve=replace(new.serve, host=old.host, port=old.port)))
+            if self._door is not None and not await self._door.idle(IDLE_S):
+                raise IbtuiError("A login is at work.", "Send SIGHUP again when it is done.")
+        except IbtuiError as error:
+            output.say(f"ibtui serve: the settings stay as they were. {error}")
+            raise
+        if (new.serve.host, new.serve.port) != (old.host, old.port):
+            output.say("ibtui serve: serve.host and serve.port change with a restart only.")
+        output.say("ibtui serve: the settings were read anew.")
