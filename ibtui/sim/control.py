@@ -48,6 +48,8 @@ def routes(sim: Simulator) -> list[web.RouteDef]:
         ("POST", "/sim/orders", desk.orders),
         ("POST", "/sim/prices", desk.prices),
         ("POST", "/sim/pause", desk.pause),
+        ("GET", "/sim/oauth", desk.show_oauth),
+        ("POST", "/sim/oauth", desk.oauth),
         ("POST", "/sim/quirks", desk.quirks),
         ("GET", "/sim/quirks", desk.show_quirks),
     ]
@@ -245,6 +247,13 @@ class _Desk:
             raise UsageError("paused must be true or false")
         self._sim.world.pause(paused)
         return {"paused": paused}
+
+    async def show_oauth(self, body: dict[str, Any], request: web.Request) -> Any:
+        return self._sim.portal.show()
+
+    async def oauth(self, body: dict[str, Any], request: web.Request) -> Any:
+        """register, register2, token, authorize, activate, deactivate, enable, disable, expire, forget."""
+        return self._sim.portal.act(body)
 
     async def quirks(self, body: dict[str, Any], request: web.Request) -> Any:
         apply(self._sim.quirks, body)

@@ -11,9 +11,10 @@ from ibtui.sim import oauth_keys
 from ibtui.sim.faults import bare
 from ibtui.sim.oauth1 import OAuth1
 from ibtui.sim.oauth2 import OAuth2
+from ibtui.sim.oauth_third import ThirdParty
 from ibtui.sim.scenario import Scenario
-from ibtui.sim.seam import Refusal, SimClock
-from ibtui.sim.sessions import Life, Sessions
+from ibtui.sim.seam import SIGNED, Refusal, SimClock
+from ibtui.sim.sessions import LIFE, Life, Sessions
 from ibtui.sim.sso import api_cookie, cookies, through_gateway
 
 SOCKET = "/v1/api/ws"
@@ -27,6 +28,7 @@ class Direct:
     def __init__(self, scenario: Scenario, sessions: Sessions, clock: SimClock) -> None:
         self.registry = oauth_keys.default_registry(scenario.users, scenario.seed)
         self.first = OAuth1(self.registry, sessions, clock, scenario.settings, scenario.quirks)
+        self.third = ThirdParty(self.first)
         self.second = OAuth2(self.registry, sessions, clock, scenario.settings, scenario.quirks)
         self._sessions = sessions
 
@@ -45,12 +47,14 @@ class Direct:
         """Where sessions begin."""
         return [
             web.post("/v1/api/oauth/live_session_token", self.first.live_session_token),
+            web.post("/v1/api/oauth/request_token", self.third.request_token),
+            web.post("/v1/api/oauth/access_token", self.third.access_token),
             web.post("/oauth2/api/v1/token", self.second.token),
             web.post("/gw/api/v1/sso-sessions", self.second.sso_session),
         ]
 
     def admit(self, request: web.Request) -> None:
-        """Put the session of a direct caller into `request["life"]`; others pass as they are.
+        """Put the session of a direct caller into `request[LIFE]`; others pass as they are.
 
         Raises Refusal: 401 for a caller whose signature, bearer or websocket does not fit; 404 where a
         gateway has nothing.
@@ -71,8 +75,8 @@ class Direct:
                 # Not for 1.0a, says the documentation (oauth.md §1).
                 raise Refusal(401, None)
         if life is not None:
-            request["life"] = life
-            request.setdefault("signed", life.role)
+            request[LIFE] = life
+            request[SIGNED] = request.get(SIGNED, life.role)
 
     def _socket(self, request: web.Request) -> Life | None:
         query, cookie = request.query, api_cookie(request)
@@ -85,6 +89,14 @@ class Direct:
             return None
         # IBKR's own sample for 2.0 sends the cookie alone; with 1.0a the access token is a must.
         return self.second.socket("", cookie)
+
+
+def tell_refusal(request: web.Request, refusal: Refusal) -> None:
+    """For the journal: why a caller who showed something was not let in."""
+    shown = is_direct(request) or _role(request) or request.path == SOCKET
+    if shown and LIFE not in request:
+        body = refusal.body if isinstance(refusal.body, dict) else {}
+        request[SIGNED] = f"refused: {body.get('error') or body.get('detail') or refusal.status}"
 
 
 def is_direct(request: web.Request) -> bool:

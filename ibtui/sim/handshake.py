@@ -17,6 +17,18 @@ from ibtui.sim.sso import own_request
 _NO_BRIDGE = "Bad Request: no bridge"
 _NO_TOKEN = "failed to generate sso dh token"  # noqa: S105 (an error text of the protocol)
 
+_LONG: dict[str, Any] = {
+    "IS_PENDING_APPLICANT": False,
+    "HARDWARE_INFO": "",
+    "UNIQUE_LOGIN_ID": 99_900_016,
+    "SF_CONFIG": "",
+    "CREDENTIAL_TYPE": 1,
+    "COUNTERPARTY": "",
+    "TOKEN": "",
+    "took": 3,
+}
+"""What a strict client of OAuth 2.0 wants to see in `/sso/validate` besides (oauth.md §11.3)."""
+
 
 class Handshake:
     """Handlers of everything that opens, asks for or ends a session."""
@@ -106,7 +118,7 @@ class Handshake:
             "SF_ENABLED": bool(user.factors),
             "IS_FREE_TRIAL": False,
             "CREDENTIAL": user.username,
-            "IP": "203.0.113.7",
+            "IP": life.ip,
             "EXPIRES": self._sessions.sso_left_ms(life),
             "QUALIFIED_FOR_MOBILE_AUTH": None,
             "LANDING_APP": "UNIVERSAL",
@@ -125,7 +137,7 @@ class Handshake:
             },
             "region": "NJ",
         }
-        return reply(short)
+        return reply(short | _LONG if life.role == "oauth2" else short)
 
     async def ping(self, call: Call) -> web.StreamResponse:
         """GET /sso/ping below the API's prefix."""

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import itertools
+import random
 import re
 import secrets
 from collections.abc import Callable, Iterator
@@ -22,9 +23,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from ibtui.sim.oauth_keys import Consumer, Lst, Registry, Token
+from ibtui.sim.oauth_keys import Consumer, Lst, Nonces, Registry, Token
 from ibtui.sim.scenario import Settings
-from ibtui.sim.seam import Quirks, Refusal, SimClock, problem, refuse, reply
+from ibtui.sim.seam import SIGNED, Quirks, Refusal, SimClock, problem, refuse, reply
 from ibtui.sim.sessions import Life, Sessions
 
 HOST = "https://api.ibkr.com"
@@ -153,27 +154,28 @@ class OAuth1:
         self._clock = clock
         self._settings = settings
         self._quirks = quirks
+        self.random = random.SystemRandom()
         self._trace = itertools.count(40_017, 37)
 
     # --- the live session token ------------------------------------------------------------
 
     async def live_session_token(self, request: web.Request) -> web.StreamResponse:
         """POST /oauth/live_session_token (oauth.md §5, §12)."""
-        pairs = self._pairs(request, (*_NEEDED, "oauth_token", "diffie_hellman_challenge"))
+        pairs = self.pairs(request, (*_NEEDED, "oauth_token", "diffie_hellman_challenge"))
         if pairs["oauth_signature_method"] != RSA:
-            raise self._refused("LST failed, error: signature method must be RSA-SHA256")
+            raise self.refused("LST failed, error: signature method must be RSA-SHA256")
         consumer = self.consumer(pairs)
         token = consumer.tokens.get(pairs["oauth_token"])
         if token is None:
-            raise self._refused("invalid token")
+            raise self.refused("invalid token")
         if token.secret is None:
-            raise self._refused(f"LST failed, error: No access secret key found for {consumer.key}")
-        self._fresh(pairs, token)
+            raise self.refused(f"LST failed, error: No access secret key found for {consumer.key}")
+        self.fresh(pairs, token.nonces)
         self.check_rsa(request, pairs, consumer, token.secret.hex())
-        self._used(pairs, token)
+        self.used(pairs, token.nonces)
         challenge = _hex(pairs["diffie_hellman_challenge"])
         if challenge is None or not 2 <= challenge <= consumer.prime - 2:
-            raise self._refused("LST failed, error: invalid diffie_hellman_challenge")
+            raise self.refused("LST failed, error: invalid diffie_hellman_challenge")
         answer, key, proof = make_token(consumer, token.secret, challenge, self._exponent(consumer))
         expires = self._clock.now() + self._settings.oauth_lst_s
         _forget_after_logout(token)
@@ -205,19 +207,19 @@ class OAuth1:
 
     def authenticate(self, request: web.Request) -> Life:
         """The session of a signed request (oauth.md §6). Raises Refusal."""
-        pairs = self._pairs(request, (*_NEEDED, "oauth_token"))
+        pairs = self.pairs(request, (*_NEEDED, "oauth_token"))
         consumer = self.consumer(pairs)
         if pairs["oauth_signature_method"] != HMAC:
-            raise self._refused("signature method must be HMAC-SHA256")
+            raise self.refused("signature method must be HMAC-SHA256")
         token = consumer.tokens.get(pairs["oauth_token"])
         if token is None:
-            raise self._refused("invalid token")
+            raise self.refused("invalid token")
         _forget_after_logout(token)
-        self._fresh(pairs, token)
+        self.fresh(pairs, token.nonces)
         lst = self._signed_with(request, pairs, token)
         if lst.expires <= self._clock.now():
             raise problem(401, "Unauthorized", "Access token expired")
-        self._used(pairs, token)
+        self.used(pairs, token.nonces)
         if token.life is None or token.life.over:
             token.life = self._begin(token)
         return token.life
@@ -225,14 +227,14 @@ class OAuth1:
     def _signed_with(self, request: web.Request, pairs: dict[str, str], token: Token) -> Lst:
         signature = _base64(pairs["oauth_signature"])
         if not token.lsts:
-            raise self._refused("no live session token")
+            raise self.refused("no live session token")
         for base in self._bases(request, pairs):
             data = base.text.encode()
             for lst in token.lsts:
                 if hmac.compare_digest(hmac.digest(lst.key, data, "sha256"), signature):
                     self._matched(request, base)
                     return lst
-        raise self._refused("invalid signature")
+        raise self.refused("invalid signature")
 
     def socket(self, token_name: str, cookie: str) -> Life:
         """The session of a websocket's `oauth_token` and api cookie (oauth.md §8). Raises Refusal (401)."""
@@ -253,7 +255,7 @@ class OAuth1:
             or self._clock.now() < found.active_from
             or pairs.get("realm") != found.realm
         ):
-            raise self._refused("invalid consumer")
+            raise self.refused("invalid consumer")
         return found
 
     def check_rsa(self, request: web.Request, pairs: dict[str, str], who: Consumer, prepend: str) -> None:
@@ -266,16 +268,17 @@ class OAuth1:
                 continue
             self._matched(request, base)
             return
-        raise self._refused("LST failed, error: invalid signature" if prepend else "invalid signature")
+        raise self.refused("LST failed, error: invalid signature" if prepend else "invalid signature")
 
-    def _pairs(self, request: web.Request, needed: tuple[str, ...]) -> dict[str, str]:
+    def pairs(self, request: web.Request, needed: tuple[str, ...]) -> dict[str, str]:
+        """The header's pairs, all of `needed` among them. Raises Refusal, which names what is missing."""
         try:
             pairs = parse_header(request.headers.get("Authorization", ""))
         except ValueError as error:
-            raise self._refused(str(error)) from None
+            raise self.refused(str(error)) from None
         for name in needed:
             if not pairs.get(name):
-                raise self._refused(f"missing {name}")
+                raise self.refused(f"missing {name}")
         return pairs
 
     def _bases(self, request: web.Request, pairs: dict[str, str], prepend: str = "") -> Iterator[Base]:
@@ -287,29 +290,31 @@ class OAuth1:
                 yield base
 
     def _matched(self, request: web.Request, base: Base) -> None:
-        request["signed"] = f"{base.form} {base.origin}"
+        request[SIGNED] = f"{base.form} {base.origin}"
 
-    def _fresh(self, pairs: dict[str, str], token: Token) -> None:
+    def fresh(self, pairs: dict[str, str], nonces: Nonces) -> None:
         """Timestamp within the window, nonce not seen with it (oauth.md §12). Raises Refusal."""
         text = pairs["oauth_timestamp"]
         if re.fullmatch(r"[0-9]{1,10}", text) is None:
-            raise self._refused("invalid timestamp")
+            raise self.refused("invalid timestamp")
         # A test that moves the simulated clock moves no client's clock: either one will do.
         clocks = (self._clock.now(), self._clock.real())
         if all(
             abs(now + self._settings.oauth_skew_s - int(text)) > self._settings.oauth_window_s
             for now in clocks
         ):
-            raise self._refused("stale timestamp")
-        if (int(text), pairs["oauth_nonce"]) in token.nonces:
-            raise self._refused("nonce already used")
+            raise self.refused("stale timestamp")
+        if (int(text), pairs["oauth_nonce"]) in nonces:
+            raise self.refused("nonce already used")
 
-    def _used(self, pairs: dict[str, str], token: Token) -> None:
-        token.nonces[int(pairs["oauth_timestamp"]), pairs["oauth_nonce"]] = None
-        while len(token.nonces) > _NONCES:
-            token.nonces.pop(next(iter(token.nonces)))
+    def used(self, pairs: dict[str, str], nonces: Nonces) -> None:
+        """From now on this nonce is spent; only what was rightly signed spends one."""
+        nonces[int(pairs["oauth_timestamp"]), pairs["oauth_nonce"]] = None
+        while len(nonces) > _NONCES:
+            nonces.pop(next(iter(nonces)))
 
-    def _refused(self, words: str) -> Refusal:
+    def refused(self, words: str) -> Refusal:
+        """A 401 in the shape of the older back end; the number is a trace, not a code (oauth.md §9)."""
         return refuse(401, f"id: {next(self._trace)}, error: {words}", with_status=True)
 
 

@@ -31,6 +31,10 @@ TEST_CONSUMER, TEST_REALM = "TESTCONS", "test_realm"
 _DATA = Path(__file__).with_name("oauth_test_keys.json")
 
 
+Nonces = dict[tuple[int, str], None]
+"""Pairs of timestamp and nonce that were used, oldest first."""
+
+
 @dataclass(slots=True)
 class Lst:
     """A live session token as the server keeps it."""
@@ -53,8 +57,7 @@ class Token:
     """The secret encrypted with the public encryption key, base64: what the portal shows."""
     lsts: deque[Lst] = field(default_factory=lambda: deque(maxlen=2))
     life: Life | None = None
-    nonces: dict[tuple[int, str], None] = field(default_factory=dict)
-    """Pairs of timestamp and nonce that were used, oldest first."""
+    nonces: Nonces = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -76,8 +79,10 @@ class Consumer:
     """Request tokens of the third-party flow and their verifiers, empty until authorized (oauth.md §10)."""
     authorized: dict[str, User] = field(default_factory=dict)
     """Who said yes to a request token."""
+    nonces: Nonces = field(default_factory=dict)
+    """Of requests without a token."""
 
-    def generate_token(self, user: User, rng: random.Random | random.SystemRandom) -> Token:
+    def generate_token(self, user: User, rng: random.Random) -> Token:
         """The portal's *Generate Token*: a lasting name, each time another secret (oauth.md §2 step 5)."""
         name = next((one.value for one in self.tokens.values() if one.user is user), "")
         secret = rng.randbytes(32)

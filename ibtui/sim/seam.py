@@ -223,6 +223,10 @@ def not_found() -> web.Response:
     return web.Response(status=404, text=page, content_type="text/html")
 
 
+SIGNED = web.RequestKey("signed", str)
+"""For the journal: what a caller without a gateway has shown, or why it was not enough."""
+
+
 class Refusal(Exception):
     """Raised by a handler to end the call with an error reply."""
 

@@ -14,24 +14,25 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 
 from ibtui.clock import Tasks
 from ibtui.errors import UsageError
 from ibtui.sim import control, download, faults, ready, tls, twilio
-from ibtui.sim.direct import Direct, is_direct
+from ibtui.sim.direct import Direct, is_direct, tell_refusal
 from ibtui.sim.enroll import Enrollment
 from ibtui.sim.factors import Factors
 from ibtui.sim.handshake import Handshake
 from ibtui.sim.journal import Journal, Logins
+from ibtui.sim.oauth_desk import Portal
 from ibtui.sim.pacing import HISTORY, Pacing
 from ibtui.sim.rest import ROUTES
 from ibtui.sim.rest.accounts import accounts_payload
 from ibtui.sim.scenario import Scenario
-from ibtui.sim.seam import Call, Needs, Refusal, Route, Session, SimClock, not_found, refuse, reply
-from ibtui.sim.sessions import Life, Sessions
+from ibtui.sim.seam import SIGNED, Call, Needs, Refusal, Route, Session, SimClock, not_found, refuse, reply
+from ibtui.sim.sessions import LIFE, Life, Sessions
 from ibtui.sim.sms import Outbox
 from ibtui.sim.sockets import Frame, Hub, Topics
 from ibtui.sim.sso import LOGIN_PAGE, Sso, cookies, own_request, through_gateway
@@ -86,6 +87,7 @@ class Simulator:
         self.sso = Sso(scenario, self.sessions, self.clock, self.factors, self.logins)
         self.enrollment = Enrollment(self.sso, self.quirks, self.clock)
         self.direct = Direct(scenario, self.sessions, self.clock)
+        self.portal = Portal(self.direct, scenario, self.sessions, self.clock)
         self.maintenance_until = 0.0
         """Until then `/sso/*` answers 503 (simulated clock)."""
         self.url = ""
@@ -241,8 +243,8 @@ class Simulator:
 
     def _life(self, request: web.Request) -> Life | None:
         """Whose request it is: the session of its cookie, else the one that all callers share."""
-        if "life" in request:
-            return cast("Life", request["life"])
+        if LIFE in request:
+            return request[LIFE]
         life = self.sessions.find(_token(cookies(request).get("api", "")))
         if life is None or life.role or (life.over and not through_gateway(request)):
             life = self.sessions.jar
@@ -288,8 +290,8 @@ class Simulator:
             entry.status = response.status
             if fault is not None:
                 response = await faults.after(fault, request, response)
-        entry.status, entry.signed = response.status, request.get("signed", "")
-        entry.via = "api" if "life" in request else entry.via
+        entry.status, entry.signed = response.status, request.get(SIGNED, "")
+        entry.via = "api" if LIFE in request else entry.via
         if not response.prepared:
             # A client measures its clock against this one (simulated) clock, not the machine's.
             now = self.clock.now() + self.scenario.settings.oauth_skew_s
@@ -306,6 +308,7 @@ class Simulator:
         try:
             return await self._checked(request, handler)
         except Refusal as refusal:
+            tell_refusal(request, refusal)
             if refusal.body is None:
                 return web.Response(status=refusal.status)
             return reply(refusal.body, refusal.status, refusal.kind)

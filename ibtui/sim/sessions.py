@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from aiohttp import web
+
 from ibtui.sim.scenario import Settings
 from ibtui.sim.seam import Quirks, Session, SimClock, User
 
@@ -62,6 +64,10 @@ class Life:
     """oauth1 or oauth2 for a caller without a gateway; empty: the gateway's."""
     ip: str = "203.0.113.7"
     """The caller's public address."""
+
+
+LIFE = web.RequestKey("life", Life)
+"""The session of a caller without a gateway, once it is known."""
 
 
 class Sessions:
@@ -236,16 +242,22 @@ class Sessions:
 
     def midnight(self, now: float) -> float:
         """When the region's day ends."""
-        zone: tzinfo
-        try:
-            zone = ZoneInfo(self.settings.region)
-        except (ZoneInfoNotFoundError, ValueError):
-            # A machine without a time zone database must still be able to run the demo.
-            zone = timezone(timedelta(hours=-5))
+        zone = self._zone()
         day = datetime.fromtimestamp(now, UTC).astimezone(zone).date() + timedelta(days=1)
         return datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
 
+    def is_weekend_reset(self, midnight: float) -> bool:
+        """Whether Sunday begins there in the region."""
+        return datetime.fromtimestamp(midnight, UTC).astimezone(self._zone()).isoweekday() == 7
+
     # --- inside ----------------------------------------------------------------------------
+
+    def _zone(self) -> tzinfo:
+        try:
+            return ZoneInfo(self.settings.region)
+        except (ZoneInfoNotFoundError, ValueError):
+            # A machine without a time zone database must still be able to run the demo.
+            return timezone(timedelta(hours=-5))
 
     def _rotate(self, life: Life) -> None:
         life.session.token = secrets.token_hex(16)

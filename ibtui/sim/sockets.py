@@ -10,14 +10,14 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from ibtui.sim.faults import Fault, Faults, garbled
 from ibtui.sim.journal import Journal
 from ibtui.sim.seam import Quirks, Session, SimClock
-from ibtui.sim.sessions import SERVER, Life, Sessions
+from ibtui.sim.sessions import LIFE, SERVER, Life, Sessions
 from ibtui.sim.sso import api_cookie, through_gateway
 
 BEAT_S = 10.0
@@ -274,8 +274,8 @@ class Hub:
 
     def _presented(self, request: web.Request) -> Life | None:
         """The session that the upgrade names: by cookie (two forms) or as a gateway's only one."""
-        if "life" in request:
-            return cast("Life", request["life"])
+        if LIFE in request:
+            return request[LIFE]
         value = api_cookie(request)
         life = self._sessions.find(value)
         if through_gateway(request) or request.headers.get("User-Agent", "").startswith("ClientPortalGW/"):
@@ -322,7 +322,8 @@ class Hub:
         except (ValueError, AttributeError):
             token = None
         life = self._sessions.find(token) if isinstance(token, str) else None
-        self._open(socket, life if life is not None and life.session.token == token else None)
+        fits = life is not None and life.session.token == token and not life.role
+        self._open(socket, life if fits else None)
 
     def _tic(self, socket: Socket, life: Life) -> None:
         answer = {
