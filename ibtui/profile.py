@@ -129,6 +129,11 @@ class Profile:
     demo_seed: int = 7
     """Seed of the built-in simulator, for mode demo."""
 
+    @property
+    def direct(self) -> bool:
+        """Whether IBKR is asked directly, with OAuth, and not through a gateway."""
+        return self.mode.startswith("oauth")
+
 
 @dataclass(frozen=True, slots=True)
 class Ui:

@@ -72,15 +72,24 @@ def read(path: Path) -> dict[str, Any] | None:
             because a guessed counter or attempt could lock the account.
         IbtuiError: it cannot be read.
     """
+    content = read_private(path)
+    return None if content is None else parse(content, str(path))
+
+
+def read_private(path: Path) -> bytes | None:
+    """The content of a file that only its owner may read; None if there is no file.
+
+    Raises:
+        UsageError: others may read it; with the command that mends it. IbtuiError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             _refuse(path, os.fstat(file.fileno()), 0o077, "600")
-            content = file.read()
+            return file.read()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise IbtuiError(f"{path} cannot be read: {error.strerror}.", "Look at its owner.") from error
-    return parse(content, str(path))
 
 
 def parse(content: bytes, name: str) -> dict[str, Any]:

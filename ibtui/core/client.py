@@ -50,7 +50,8 @@ class IbkrClient:
     pinned for this client's life (`client.trust.fingerprint`); elsewhere the system's
     CAs decide. `timeout` is in seconds, per attempt. A `store` and `hub` handed in outlive
     the client. With `uds` everything goes over that Unix socket, the door of a supervisor, which
-    counts requests for all its clients. Nothing is read from the environment.
+    counts requests for all its clients and keeps the token where there is no gateway behind it (`direct`).
+    Nothing is read from the environment.
 
     Raises:
         UsageError: the address or mapping is not valid, or plain http would leave this machine.
@@ -71,9 +72,11 @@ class IbkrClient:
         uds: str = "",
         api_host: str = API_HOST,
         oauth_query: str = "left_out",
+        direct: bool = False,
     ) -> None:
         self.oauth = None if isinstance(target, str) else _oauth(target, oauth_query)
         """The token of direct access, with its age and what is left; None through a gateway."""
+        self._direct = direct or self.oauth is not None
         self.clock: Clock = clock or SystemClock()
         self.pacing = Unpaced(self.clock) if uds else Pacing(self.clock)
         self.rest = Rest(
@@ -168,7 +171,7 @@ class IbkrClient:
         self.token.renew(session.read_token(body))
         self._tickled = self.clock.monotonic()
         self.store.touch("tickle")
-        return session.read_tickle(body)
+        return session.read_tickle(body, direct=self._direct)
 
     async def status(self) -> AuthStatus:
         """The brokerage session's state (web-api.md §2.2); raises as `request`."""
@@ -190,7 +193,7 @@ class IbkrClient:
             compete=compete,
             publish=publish,
             settle=settle,
-            direct=self.oauth is not None,
+            direct=self._direct,
         )
         self._opened = True
         await self.accounts()

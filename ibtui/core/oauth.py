@@ -71,6 +71,15 @@ class Way(Protocol):
     deaf: frozenset[str]
     """Paths that refuse this kind whatever the token (§1)."""
 
+    @property
+    def whose(self) -> str:
+        """Names the registration; nothing secret."""
+        ...
+
+    def revived(self, grant: Grant) -> Grant:
+        """A kept token, made fit for use; raises UsageError when it cannot be one."""
+        ...
+
     async def obtain(self, door: Door) -> Grant:
         """A new token; raises `IbtuiError` subclasses only."""
         ...
@@ -93,7 +102,7 @@ class Keep(Protocol):
 
 
 class OAuth:
-    """The one token of a client. Bound to its connection by `rest.Rest`; may move to another one.
+    """The one token of a client. Bound to the first `rest.Rest` that it is given to.
 
     `keep`: where to look for a token before a new one is asked for, and where to put that.
     """
@@ -112,8 +121,8 @@ class OAuth:
         self._renewed_at: float | None = None
 
     def bind(self, post: Post, address: Address, clock: Clock) -> None:
-        """Use this connection from now on."""
-        self._door = Door(post, address, clock)
+        """Get tokens over this connection, unless there is one already."""
+        self._door = self._door or Door(post, address, clock)
 
     @property
     def door(self) -> Door:
@@ -145,8 +154,8 @@ class OAuth:
         if self.grant is not None and not self._due(self.grant):
             return self.grant
         async with self._lock:
-            if self.grant is None and self._keep is not None:
-                self.grant = await self._keep.load()
+            if self.grant is None:
+                self.grant = await self._kept()
             old = self.grant
             if old is not None and not self._due(old):
                 return old
@@ -173,8 +182,12 @@ class OAuth:
                 return None
         return None if changes_orders(method, path) else self.grant
 
+    async def _kept(self) -> Grant | None:
+        found = await self._keep.load() if self._keep is not None else None
+        return self.way.revived(found) if found is not None else None
+
     async def _renew(self, grant: Grant) -> bool:
-        kept = await self._keep.load() if self._keep is not None else None
+        kept = await self._kept()
         if kept is not None and kept != grant and not self._due(kept):
             # Another program of ours has a newer one.
             self._take(kept)

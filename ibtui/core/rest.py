@@ -23,7 +23,7 @@ from ibtui.auth.effects import Reply, Send
 from ibtui.clock import Clock, SystemClock
 from ibtui.core import failures, relayed
 from ibtui.core import trust as tls
-from ibtui.core.address import Address
+from ibtui.core.address import API, Address
 from ibtui.core.lean import httpx
 from ibtui.core.oauth import REFUSED, OAuth
 from ibtui.core.pacing import Pacing, interval
@@ -254,7 +254,7 @@ class Rest:
         async with self.pacing.slot(asked.method, asked.path):
             if leaving is not None:
                 leaving()
-            what = f"{asked.method} {asked.path.split('?', 1)[0]}"
+            what = f"{asked.method} {asked.path.split('?', 1)[0].removeprefix(API)}"
             response = await self._exchange(self._api, request, what)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             self.pacing.cool_down()

@@ -26,6 +26,13 @@ class OAuth1:
     def __init__(self, signer: oauth1.Signer) -> None:
         self.signer = signer
 
+    @property
+    def whose(self) -> str:
+        return f"{self.signer.consumer_key} {self.signer.access_token}"
+
+    def revived(self, grant: Grant) -> Grant:
+        return self.signer.grant(grant.secret, grant.obtained, grant.expires)
+
     async def obtain(self, door: Door) -> Grant:
         url = door.address.api(oauth1.ROUTE)
         last = UsageError("There is no token.")
@@ -54,6 +61,13 @@ class OAuth2:
 
     def __init__(self, client: oauth2.Client) -> None:
         self.client = client
+
+    @property
+    def whose(self) -> str:
+        return f"{self.client.client_id} {self.client.credential} {self.client.ip}"
+
+    def revived(self, grant: Grant) -> Grant:
+        return grant
 
     async def obtain(self, door: Door) -> Grant:
         now, origin = door.clock.now, door.address.origin

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from ibtui import config, paths
-from ibtui.config import LOOPBACK, Profile
+from ibtui.config import LOOPBACK, Addresses, Profile
 from ibtui.core.models import Lamp
 from ibtui.errors import CertificateMismatch, GatewayDown, GatewayFault, UsageError
 from ibtui.gateway import health
@@ -27,8 +27,10 @@ from ibtui.service.runtime import Progress
 
 if TYPE_CHECKING:
     from ibtui.auth.effects import Answers
+    from ibtui.core.oauth import OAuth
     from ibtui.core.trust import Trust
 
+DEFAULTS = Addresses()
 LOG_IN = "log in: l here, or ibtui login"
 START = "start it: s here, or ibtui gateway start"
 INSTALLED = "installed"
@@ -41,6 +43,8 @@ class Door:
 
     url: str
     trust: Trust | None
+    oauth: OAuth | None = None
+    """The token that IBKR is asked with directly; None at a gateway."""
 
 
 class Host(Protocol):
@@ -85,8 +89,12 @@ class Host(Protocol):
         ...
 
 
-def host_for(profile: Profile) -> Host:
+def host_for(profile: Profile, addresses: Addresses = DEFAULTS) -> Host:
     """The host that a profile's settings describe."""
+    if profile.direct:
+        from ibtui.service.oauth_host import OAuthHost
+
+        return OAuthHost(profile, addresses)
     if profile.mode == "demo":
         return DemoHost(profile)
     return ProcessHost(profile) if starts_one(profile) else ExternalHost(profile)

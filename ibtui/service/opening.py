@@ -48,7 +48,8 @@ class Opening:
         # Beside the looks, for it must not hold them up: once a minute is allowed.
         validating = tasks.start(self._login_type(), "validate")
         try:
-            status = await self._settled()
+            # Over OAuth nothing opens it by itself (oauth.md §7).
+            status = None if self.profile.direct else await self._settled()
             if status is None:
                 status = await self._opened()
             else:
@@ -62,6 +63,8 @@ class Opening:
 
     async def _login_type(self) -> int | None:
         """The SSO session's kind; None when nobody says so."""
+        if self.profile.mode == "oauth1":
+            return None  # that route is deaf to it (oauth.md §1)
         try:
             body = await self.client.call(session.validate())
         except IbtuiError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import structs
+
 from ibtui.core.endpoints.common import Call, flag, get, integer, mapping, post, text
 from ibtui.core.models import AuthStatus, Tickle
 from ibtui.secret import Secret
@@ -54,11 +56,15 @@ def read_status(body: Any) -> AuthStatus:
     )
 
 
-def read_tickle(body: Any) -> Tickle:
-    """A tickle's reply without its token; old builds and OAuth lack members (§2.3)."""
+def read_tickle(body: Any, *, direct: bool = False) -> Tickle:
+    """A tickle's reply without its token; old builds and OAuth lack members (§2.3).
+
+    `direct`: there is no gateway, so whoever answers is connected (oauth.md §7).
+    """
     row = mapping(body)
+    status = read_status(mapping(row.get("iserver")).get("authStatus"))
     return Tickle(
-        status=read_status(mapping(row.get("iserver")).get("authStatus")),
+        status=structs.replace(status, connected=True) if direct else status,
         sso_expires_ms=integer(row.get("ssoExpires")),
         user_id=integer(row.get("userId")),
         collision=flag(row.get("collission")) is True,
