@@ -197,6 +197,15 @@ def wait(context: Any, what: str, timeout: float) -> Any:
 
 @app.command()
 @common
+def doctor(context: Any) -> Any:
+    """Look at every link of the chain and name the first broken one. Example: ibtui doctor"""
+    from ibtui.service.commands import doctor as commands
+
+    return commands.examine(context)
+
+
+@app.command()
+@common
 def logout(context: Any) -> Any:
     """End the brokerage session and the login. Example: ibtui logout"""
     from ibtui.service.commands import session

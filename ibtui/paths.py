@@ -43,7 +43,9 @@ def oauth_dir(profile: str) -> Path:
 
 def private(folder: Path) -> Path:
     """Make a folder of ours (and what is missing above it) readable by its owner alone."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # With `parents` the mode would hold for the last one alone.
+    for missing in reversed([it for it in (folder, *folder.parents) if not it.exists()]):
+        missing.mkdir(exist_ok=True, mode=0o700)
     if folder.stat().st_mode & 0o077:
         folder.chmod(0o700)
     return folder

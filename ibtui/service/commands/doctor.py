@@ -1,0 +1,42 @@
+"""`ibtui doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from ibtui.core.models import Status
+from ibtui.service import doctor, output
+from ibtui.service.commands.context import Context, run
+from ibtui.service.commands.session import exit_of
+from ibtui.service.doctor import Finding
+from ibtui.service.runtimes import runtime_for
+
+MARKS = {"ok": "✓", "note": "·", "warn": "!", "broken": "✗"}
+
+
+def examine(context: Context) -> int:
+    """Print every link of the chain, then the first broken one and its fix; exit as `status` does.
+
+    A broken link that no lamp shows (java is missing while a gateway runs) is exit 1.
+    """
+
+    async def work() -> tuple[list[Finding], Status]:
+        async with runtime_for(context.settings) as runtime:
+            return await doctor.look(context.settings, runtime), runtime.status
+
+    found, status = run(work())
+    first = next((one for one in found if one.state == "broken"), None)
+    if context.as_json:
+        output.dump({"ready": status.ready, "first_broken": first.link if first else None,
+                     "links": [asdict(one) for one in found]})  # fmt: skip
+    else:
+        width = max(len(one.link) for one in found)
+        for one in found:
+            output.out(f"{MARKS[one.state]} {one.link:<{width}}  {one.text}")
+            if one.fix and one.state != "ok":
+                output.out(f"  {'':<{width}}  → {one.fix}")
+        if first is not None:
+            output.say(f"First broken link: {first.link}. {first.fix}".rstrip())
+        else:
+            output.say("Nothing is broken." if status.ready else "Nothing is broken, but not ready yet.")
+    return exit_of(status) or (1 if first is not None else 0)
