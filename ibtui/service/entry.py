@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ibtui.auth.effects import Answers, Note, Step
+from ibtui.auth.effects import Answers, Credentials, Note, Step
 from ibtui.clock import Clock
 from ibtui.config import Profile, Settings
 from ibtui.core.models import Account, AuthStatus, Lamp, LoginFacts
@@ -38,6 +38,8 @@ class Entry:
         self._clock = clock
         self._board = board
         self._host = host
+        self.given: Credentials | None = None
+        """Who logged in here last, kept only where `relogin = "memory"`."""
         self._named = ""
         """Whose login was tried last."""
         self._meant: dict[str, str] = {}
@@ -66,8 +68,10 @@ class Entry:
 
     async def login(self, answers: Answers, client: IbkrClient, factor: str = "") -> AuthStatus:
         """As `Runtime.login`; returns once the brokerage session is ready."""
+        if self.profile.direct:
+            await self._get_token(answers, client)
+            return await self._open(answers, client, None)
         from ibtui.service.login import GuardedLogin
-        from ibtui.service.opening import Opening
 
         guarded = GuardedLogin(self.settings, self._clock, self._host.auth_folder)
         with self._board.verb("sso", "logging in"):
@@ -77,6 +81,7 @@ class Entry:
                 self._board.event("login", error.what, "error")
                 raise
             finally:
+                self.given = guarded.given
                 await self.read_facts(guarded.username)
             if self.user not in ("", done.username):
                 # The values of the last user name are nobody's business now.
@@ -84,10 +89,29 @@ class Entry:
             self.user = done.username
             self._board.event("login", f"{done.username} accepted")
             self._board.lit("sso", "on", done.username)
+        return await self._open(answers, client, done.paper)
+
+    async def _get_token(self, answers: Answers, client: IbkrClient) -> None:
+        """OAuth: what a login is there; needs nobody."""
+        with self._board.verb("sso", "getting a token"):
+            answers.note(Note(Step.SESSION, "asking IBKR for a token"))
+            try:
+                if client.oauth is not None:
+                    await client.oauth.obtain()
+                await client.tickle()
+            except IbtuiError as error:
+                self._board.event("login", error.what, "error")
+                raise
+            self._board.event("login", "IBKR gave a token")
+            self._board.lit("sso", "on", "token valid")
+
+    async def _open(self, answers: Answers, client: IbkrClient, paper: bool | None) -> AuthStatus:
+        from ibtui.service.opening import Opening
+
         with self._board.verb("brokerage", "opening"):
             answers.note(Note(Step.BROKERAGE, "waiting for the brokerage session"))
             try:
-                status = await Opening(client, self._clock, self.profile, done.paper).run()
+                status = await Opening(client, self._clock, self.profile, paper).run()
             except Competing as error:
                 self._board.lit("brokerage", "warn", error.what, TAKE_OVER)
                 raise

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING, Any
 
+from ibtui.core.topics import Subscription
+from ibtui.core.wire.frames import opposite
 from ibtui.errors import GatewayDown
 
 if TYPE_CHECKING:
@@ -49,6 +52,21 @@ class LiveValues:
         self._on = None
         if self._loading is not None:
             self._loading.cancel()
+
+
+async def frames(client: IbkrClient, words: Sequence[str]) -> AsyncGenerator[Any, None]:
+    """Every message of a socket of its own on which `words` were sent; as `LocalRuntime.frames`."""
+    socket = client.socket()
+    try:
+        async with socket.multiplex(None, None, lambda message: True) as messages:
+            for word in words:
+                socket.check(word)
+                await socket.add(Subscription(word, opposite(word)))
+            await socket.open()
+            async for message in messages:
+                yield message
+    finally:
+        await socket.close()
 
 
 async def _load(client: IbkrClient) -> None:

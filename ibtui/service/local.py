@@ -18,24 +18,18 @@ from ibtui.config import Profile, Settings
 from ibtui.core.feed import Feed, Hub
 from ibtui.core.models import AuthStatus, Event, Keeping, Lamp, LoginFacts, Status, Tickle
 from ibtui.core.store import Store
-from ibtui.core.topics import Subscription
-from ibtui.core.wire.frames import opposite
-from ibtui.errors import (
-    Competing,
-    GatewayDown,
-    IbtuiError,
-    NotLoggedIn,
-    Pacing,
-    UsageError,
-)
+from ibtui.errors import Competing, IbtuiError
 from ibtui.secret import Secret
+from ibtui.service.answers.held import HeldAnswers
 from ibtui.service.board import LOG_KEPT, Board
 from ibtui.service.entry import Entry
 from ibtui.service.host import LOG_IN, Host, host_for
 from ibtui.service.keeper import Keeper
-from ibtui.service.lamps import TAKE_OVER, after_login, brokerage_lamp, sso_lamp, unknown
-from ibtui.service.live import LiveValues
+from ibtui.service.lamps import TAKE_OVER, brokerage_lamp, unknown
+from ibtui.service.live import LiveValues, frames
+from ibtui.service.looking import Looker, means_of, policy_of
 from ibtui.service.runtime import Progress
+from ibtui.service.sight import Means, Sight
 
 if TYPE_CHECKING:
     from ibtui.core.client import IbkrClient
@@ -48,7 +42,7 @@ def runtime_for(settings: Settings) -> contextlib.AbstractAsyncContextManager[Lo
     """A runtime on the chosen profile that is closed at the end.
 
     Raises:
-        UsageError: no such profile, or one whose mode this version does not offer.
+        UsageError: no such profile.
     """
 
     @contextlib.asynccontextmanager
@@ -84,27 +78,28 @@ class LocalRuntime:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self._profile = settings.chosen()
-        if self._profile.mode.startswith("oauth"):
-            raise UsageError("This version does not speak OAuth yet.", 'Use mode = "gateway" or "demo".')
         self._timeout = timeout
         self._hub = Hub()
         self._store = Store(self.clock)
         self._board = Board(self.clock, self._hub)
-        self._keeper = Keeper(
-            self._board,
-            self.clock,
-            self.refresh,
-            self._back,
-            tickle=self._profile.keep_alive,
-            memory=keeper and self._profile.relogin == "memory",
-        )
-        self._tasks = Tasks(self._keeper.failed)
-        self._host: Host = host_for(self._profile)
+        self._host: Host = host_for(self._profile, settings.addresses)
         self._client: IbkrClient | None = None
         self._connecting = asyncio.Lock()
         self._live = LiveValues()
         self._wanted = live
         self._entry = Entry(settings, self.clock, self._board, self._host)
+        self._looker = Looker(self._board, self.clock, self._host, self._entry, self._tickle)
+        self._keeper = Keeper(
+            self._board,
+            self._hub,
+            self.clock,
+            policy_of(self._profile, keeper=keeper),
+            self.refresh,
+            self._back,
+            self,
+            memory=keeper and self._profile.relogin == "memory",
+        )
+        self._tasks = Tasks(self._keeper.failed)
         self._watching = False
         self._closed = False
 
@@ -147,6 +142,10 @@ class LocalRuntime:
     # Gateway -----------------------------------------------------------------------
 
     async def start_gateway(self, progress: Progress) -> None:
+        await self._start(progress)
+        self._keeper.asked("start")
+
+    async def _start(self, progress: Progress) -> None:
         lamp = await self._host.look()
         if lamp.state != "on":
             with self._board.verb("gateway", "starting"):
@@ -161,6 +160,7 @@ class LocalRuntime:
             await self._drop_client()
             self._gateway_gone(Lamp(state="off", reason="stopped", fix=self._host.start_fix))
         self._board.event("gateway", "stopped")
+        self._keeper.asked("stop")
 
     async def follow_log(self, lines: int, *, follow: bool) -> AsyncIterator[str]:
         """The gateway's log, redacted: the last `lines`, then new ones if `follow`."""
@@ -170,11 +170,21 @@ class LocalRuntime:
     # Session -----------------------------------------------------------------------
 
     async def login(self, answers: Answers, *, factor: str = "") -> None:
+        try:
+            await self._log_in(answers, factor)
+        finally:
+            # Also where it was accepted and only the brokerage session is missing.
+            if self.status.sso.state == "on":
+                self._keeper.asked("login")
+                if self._entry.given is not None:
+                    self._keeper.hold(self._entry.given)
+        answers.note(Note(Step.BROKERAGE, done=True))
+        answers.note(Note(Step.READY, done=True))
+
+    async def _log_in(self, answers: Answers, factor: str = "") -> None:
         client = await self._connect()
         self._live.stale = True
         self._read_auth(await self._entry.login(answers, client, factor))
-        answers.note(Note(Step.BROKERAGE, done=True))
-        answers.note(Note(Step.READY, done=True))
 
     def mean(self, account_type: str) -> None:
         self._entry.mean(account_type=account_type)
@@ -194,11 +204,12 @@ class LocalRuntime:
                 await self._drop_client()
             self._board.set(sso=Lamp(state="off", reason="logged out", fix=LOG_IN), brokerage=unknown())
         self._board.event("login", "logged out")
+        self._keeper.asked("logout")
         await self.refresh()
 
     async def open_brokerage(self, *, compete: bool) -> None:
-        with self._board.verb("brokerage", "opening"):
-            await self._open(compete=compete)
+        await self.open_again(compete=compete)
+        self._keeper.asked("open")
 
     async def yield_session(self, minutes: int) -> None:
         self._keeper.yield_for(minutes)
@@ -217,60 +228,41 @@ class LocalRuntime:
         """Read the time line of before, and begin to watch; any other verb begins to watch too."""
         self._watch()
 
-    async def _open(self, *, compete: bool) -> None:
-        client = await self._connect()
-        try:
-            self._read_auth(await client.init(compete=compete))
-        except Competing as error:
-            self._board.lit("brokerage", "warn", error.what, TAKE_OVER)
-            raise
+    # The keeper's hands ------------------------------------------------------------
+
+    def seen(self) -> tuple[Sight, Means]:
+        return self._looker.sight, means_of(self.profile, self._host, self._entry, self._keeper.held)
+
+    async def open_again(self, *, compete: bool) -> None:
+        with self._board.verb("brokerage", "opening"):
+            client = await self._connect()
+            try:
+                self._read_auth(await client.init(compete=compete))
+            except Competing as error:
+                self._board.lit("brokerage", "warn", error.what, TAKE_OVER)
+                raise
+
+    async def log_in_again(self, held: Credentials | None) -> None:
+        await self._log_in(HeldAnswers(held))
+
+    async def revive(self) -> None:
+        await self._start(lambda _: None)
 
     async def refresh(self) -> Status:
         turn = self._board.turn
-        found, refused = await self._look()
+        found = await self._looker.look()
+        refused = self._looker.refused
         if turn == self._board.turn and not self._board.acting:
             self._board.look(found)
             self._note_loss()
+            self._keeper.saw()
         self._watch()
         if refused is not None:
             raise refused
         return self.status
 
-    async def _look(self) -> tuple[dict[str, Lamp], UsageError | None]:
-        """The lamps as they are, and the setting that keeps us from looking closer."""
-        gateway = await self._host.look()
-        found = {"gateway": gateway, "sso": unknown(), "brokerage": unknown()}
-        old = self.status
-        if gateway.state != "on":
-            if (old.gateway.state, old.gateway.fix) == (gateway.state, gateway.fix):
-                # Why it ended says more than that nothing answers.
-                found["gateway"] = old.gateway
-            return found, None
-        try:
-            tickle = await self._tickle()
-        except NotLoggedIn as error:
-            found["sso"] = sso_lamp(error, LOG_IN, old.sso, await self._entry.read_facts())
-        except GatewayDown as error:
-            found["gateway"] = Lamp(state="off", reason=error.what, fix=error.fix)
-        except UsageError as error:
-            found["sso"] = Lamp(state="unknown", reason=error.what, fix=error.fix)
-            return found, error
-        except IbtuiError as error:
-            found["sso"] = Lamp(state="unknown", reason=error.what, fix=error.fix)
-        else:
-            now = self.clock.now()
-            found["sso"] = after_login(tickle, self._entry.user, old.sso, now)
-            found["brokerage"] = brokerage_lamp(tickle.status, old.brokerage, now)
-        return found, None
-
     async def _tickle(self) -> Tickle:
-        client = await self._connect()
-        try:
-            return await client.tickle()
-        except Pacing:
-            # Once a second is allowed (web-api.md §1.6), and another command may have just asked;
-            # the client's own limiter makes the second try wait.
-            return await client.tickle()
+        return await (await self._connect()).tickle()
 
     def _read_auth(self, found: AuthStatus) -> None:
         self._board.set(brokerage=brokerage_lamp(found, self.status.brokerage, self.clock.now()))
@@ -317,18 +309,9 @@ class LocalRuntime:
             TradingLocked: a frame that trades; nothing was sent.
             IbtuiError: the socket cannot be opened.
         """
-        client = await self._connect()
-        socket = client.socket()
-        try:
-            async with socket.multiplex(None, None, lambda message: True) as messages:
-                for word in words:
-                    socket.check(word)
-                    await socket.add(Subscription(word, opposite(word)))
-                await socket.open()
-                async for message in messages:
-                    yield message
-        finally:
-            await socket.close()
+        async with contextlib.aclosing(frames(await self._connect(), words)) as messages:
+            async for message in messages:
+                yield message
 
     async def close(self) -> None:
         self._closed = True
@@ -354,7 +337,8 @@ class LocalRuntime:
         from ibtui.core.client import IbkrClient
 
         return IbkrClient(
-            door.url,
+            door.oauth or door.url,
+            api_host=door.url,
             read_only=not self._profile.trading,
             trust=door.trust,
             clock=self.clock,
@@ -398,6 +382,7 @@ class LocalRuntime:
             why = await self._host.death()
             self._board.turn += 1
             self._board.event("gateway", why, "error")
+            self._keeper.died()
             self._gateway_gone(Lamp(state="off", reason=why, fix=self._host.start_fix))
             await self._drop_client()
 

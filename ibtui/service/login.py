@@ -65,6 +65,8 @@ class GuardedLogin:
         self._folder = folder
         self.username = ""
         """Whose login it is, once that is known."""
+        self.given: Credentials | None = None
+        """What was accepted, where the profile says `relogin = "memory"`."""
 
     async def run(self, person: Answers, rest: Rest, factor: str = "") -> Done:
         """Ask for credentials, wait for the turn, look whether it may be tried, log in.
@@ -82,7 +84,10 @@ class GuardedLogin:
                 return Done(who.username, shared=True)
             who = await self._password(who, answers, vault, memory)
             await self._permit(answers, vault)
-            return await self._talk(who, answers, rest, vault, memory, factor)
+            done = await self._talk(who, answers, rest, vault, memory, factor)
+            if self._profile.relogin == "memory":
+                self.given = who
+            return done
 
     async def enroll(self, person: Answers, pin: Secret) -> Enrolled:
         """Enroll IB Key, with the same turns and limits.
