@@ -194,3 +194,22 @@ def user(env: dict[str, str], *factors: str, name: str = "") -> dict[str, Any]:
 def logins(env: dict[str, str], action: str = "COMPLETEAUTH") -> list[str]:
     """Who proved a password at the stand-in, in turn (or did another step of a login)."""
     return [row["user"] for row in stand_in_says(env, "logins") if row["action"] == action]
+
+
+def body(who: dict[str, Any], **more: str) -> dict[str, str]:
+    """What a PUT sends for a user of the simulator."""
+    return {"username": who["username"], "password": who["password"], **more}
+
+
+def curl(*words: str) -> tuple[int, str, str]:
+    """Status, content type and body, as curl has them."""
+    done = subprocess.run(
+        ["curl", "-s", "-m", "30", "-w", "\n%{http_code} %{content_type}", *words],
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=True,
+    )
+    text, _, last = done.stdout.rpartition("\n")
+    status, _, kind = last.partition(" ")
+    return int(status), kind, text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -17,6 +16,8 @@ import pytest
 from tests.headless.serve_tools import (
     Served,
     alive,
+    body,
+    curl,
     gateway_pid,
     logins,
     serving,
@@ -52,24 +53,6 @@ def started(served: Served) -> Served:
     """And its gateway answers."""
     assert served.ask("POST").json() == "OK"
     return served
-
-
-def body(who: dict[str, Any], **more: str) -> dict[str, str]:
-    return {"username": who["username"], "password": who["password"], **more}
-
-
-def curl(*words: str) -> tuple[int, str, str]:
-    """Status, content type and body, as curl has them."""
-    done = subprocess.run(
-        ["curl", "-s", "-m", "30", "-w", "\n%{http_code} %{content_type}", *words],
-        capture_output=True,
-        text=True,
-        timeout=40,
-        check=True,
-    )
-    text, _, last = done.stdout.rpartition("\n")
-    status, _, kind = last.partition(" ")
-    return int(status), kind, text
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
