@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.supervising import end_all
+
 FOLDERS = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 PEERS = Path(
     os.environ.get("IBTUI_PEERS")
@@ -23,8 +25,11 @@ PEERS = Path(
 
 
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test reads or writes the settings, data or logs of the person who runs it."""
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """No test reads or writes the settings, data or logs of the person who runs it.
+
+    A supervisor that was started is ended with the test.
+    """
     home = tmp_path / "home"
     home.mkdir()
     for name in FOLDERS:
@@ -34,7 +39,8 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
         if name.startswith(("IBTUI_", "IB_GATEWAY", "IB_AUTH", "TWILIO_")):
             monkeypatch.delenv(name)
-    return home
+    yield home
+    end_all(home / "xdg_state_home")
 
 
 class Sim:

@@ -38,7 +38,8 @@ RELAYED = "http://ibtui"
 class AttachedRuntime(LocalRuntime):
     """See `service.runtime.Runtime`.
 
-    `link`: the supervisor that was found; `spawns`: start one with the first start or login.
+    `link`: the supervisor that was found; `spawns`: start one with the first start or login, and, as
+    a screen that `stays`, for a session that is ready and that nobody keeps.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class AttachedRuntime(LocalRuntime):
         *,
         link: Link | None = None,
         spawns: bool = False,
+        stays: bool = False,
         live: bool = False,
         timeout: float = PATIENCE_S,
     ) -> None:
         super().__init__(settings, clock, live=live, timeout=timeout)
         self._link = link
         self._spawns = spawns and spawn.wanted(settings.chosen())
+        self._finds = stays and self._spawns
         self._theirs: wire.Truth | None = None
         """What the supervisor said last."""
         self._mirroring: asyncio.Task[None] | None = None
@@ -129,7 +132,7 @@ class AttachedRuntime(LocalRuntime):
 
     # Finding and losing it -----------------------------------------------------------
 
-    async def _attach(self) -> Link | None:
+    async def attach(self) -> Link | None:
         """The supervisor; found or started if this terminal may, else None."""
         async with self._attaching:
             if self._link is None and not self._closed:
@@ -209,6 +212,7 @@ class AttachedRuntime(LocalRuntime):
         self._link = self._theirs = None
         await self._drop_client()
         self._live.stale = True
+        self._finds = False  # whoever ended it does not want another one at once
         self._keeper.stop()
         self._board.event("keep-alive", f"the keep-alive has ended: {why}", "warn")
         super()._watch()
@@ -223,6 +227,7 @@ class AttachedRuntime(LocalRuntime):
         return IbkrClient(
             RELAYED,
             uds=self._link.path,
+            direct=self._profile.direct,
             read_only=not self._profile.trading,
             clock=self.clock,
             timeout=self._timeout,
@@ -240,7 +245,7 @@ class AttachedRuntime(LocalRuntime):
         return True
 
     async def start_gateway(self, progress: Progress) -> None:
-        await self._attach()
+        await self.attach()
         if not await self._do("start", progress):
             await super().start_gateway(progress)
         self._watch()
@@ -253,7 +258,9 @@ class AttachedRuntime(LocalRuntime):
 
     async def refresh(self) -> Status:
         if not await self._do("refresh"):
-            return await super().refresh()
+            await super().refresh()
+            if self._finds and self.status.ready:
+                self._mirror_tasks.start(self.attach(), "attach")
         self._watch()
         return self.status
 
@@ -301,11 +308,14 @@ class AttachedRuntime(LocalRuntime):
             self._board.mirror(self._theirs.status)
 
     async def login(self, answers: Answers, *, factor: str = "") -> None:
-        link = await self._attach()
+        link = await self.attach()
         if link is None:
             await super().login(answers, factor=factor)
             return
         try:
+            if self._profile.direct:
+                # The supervisor gets the token; there is nothing to ask a person.
+                await self._do("start")
             async with self._telling():
                 await super().login(answers, factor=factor)
         finally:

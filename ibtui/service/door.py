@@ -35,7 +35,7 @@ BEAT_S = 20.0
 """Seconds between two heart-beats of a change stream."""
 GATHER_S = 0.05
 """Changes of so long go out together."""
-FRESH_S = 2.0
+LOOK_S = 2.0
 """Seconds that a look which a caller asked for may take; then the last one has to do."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -59,7 +59,7 @@ class Desk(Protocol):
 
     def subscribe(self) -> Feed: ...
     def wake(self) -> None: ...
-    async def refresh(self) -> Status: ...
+    async def look(self) -> None: ...
     async def do(self, verb: str, wish: wire.Wish, progress: Progress) -> None: ...
     def told(self, told: Told) -> None: ...
     async def conversed(self, begun: int) -> None: ...
@@ -131,8 +131,8 @@ class Door:
     async def _state(self, request: web.Request) -> web.StreamResponse:
         if "look" in request.query:
             with contextlib.suppress(IbtuiError, TimeoutError):
-                async with asyncio.timeout(FRESH_S):
-                    await self._desk.refresh()
+                async with asyncio.timeout(LOOK_S):
+                    await self._desk.look()
         return web.Response(body=_line(self.truth(brief="brief" in request.query)))
 
     async def _changes(self, request: web.Request) -> web.StreamResponse:

@@ -11,24 +11,28 @@ from ibtui.service.attached import AttachedRuntime
 from ibtui.service.link import find
 
 
-async def open_runtime(settings: Settings, *, spawns: bool = False, live: bool = False) -> AttachedRuntime:
+async def open_runtime(
+    settings: Settings, *, spawns: bool = False, stays: bool = False, alone: bool = False
+) -> AttachedRuntime:
     """A runtime on the chosen profile; the caller closes it.
 
     `spawns`: the first start or login starts a supervisor where the profile is to be kept alive.
-    `live`: as of `LocalRuntime`.
+    `stays`: as of `AttachedRuntime`. `alone`: whatever supervisor lives is left out.
 
     Raises:
         UsageError: no such profile, or one whose mode this version does not offer.
     """
     profile = settings.chosen()
-    link = await asyncio.to_thread(find, profile.name) if profile.mode != "demo" else None
-    return AttachedRuntime(settings, link=link, spawns=spawns, live=live)
+    link = await asyncio.to_thread(find, profile.name) if profile.mode != "demo" and not alone else None
+    return AttachedRuntime(settings, link=link, spawns=spawns, stays=stays)
 
 
 @contextlib.asynccontextmanager
-async def runtime_for(settings: Settings, *, spawns: bool = False) -> AsyncIterator[AttachedRuntime]:
+async def runtime_for(
+    settings: Settings, *, spawns: bool = False, alone: bool = False
+) -> AsyncIterator[AttachedRuntime]:
     """As `open_runtime`, closed at the end."""
-    runtime = await open_runtime(settings, spawns=spawns)
+    runtime = await open_runtime(settings, spawns=spawns, alone=alone)
     try:
         yield runtime
     finally:

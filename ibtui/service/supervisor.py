@@ -23,7 +23,7 @@ from ibtui.auth import lock
 from ibtui.clock import Clock, SystemClock
 from ibtui.config import Settings
 from ibtui.core.feed import Change
-from ibtui.core.models import Event, Lamp
+from ibtui.core.models import Event, Lamp, Status
 from ibtui.errors import IbtuiError, UsageError
 from ibtui.service import wire
 from ibtui.service.board import Told
@@ -40,6 +40,8 @@ IDLE_S = 180.0
 """Seconds without anything to keep, and nobody attached, until it ends by itself."""
 LOOK_S = 5.0
 """How often it looks whether that is so."""
+FRESH_S = 2.0
+"""So old a look may be for somebody who only asks how things are."""
 LARGEST = 16 * 1024 * 1024
 """Bytes of a request's body that is passed on."""
 SHORT_S = 1.0
@@ -58,6 +60,7 @@ class KeptRuntime(LocalRuntime):
         """Nothing is to be kept: no gateway was seen yet, or a person has ended it or logged out."""
         self.ended = ""
         """Why a caller wants it all to end."""
+        self._looked = -FRESH_S
 
     @property
     def user(self) -> str:
@@ -76,6 +79,16 @@ class KeptRuntime(LocalRuntime):
     def event(self, source: str, text: str, level: str = "info") -> None:
         """A line for the time line."""
         self._board.event(source, text, level)
+
+    async def refresh(self) -> Status:
+        found = await super().refresh()
+        self._looked = self.clock.monotonic()
+        return found
+
+    async def look(self) -> None:
+        """A look, unless one was taken just now; raises as `refresh`."""
+        if self.clock.monotonic() - self._looked > FRESH_S:
+            await self.refresh()
 
     async def client(self) -> IbkrClient:
         """The one connection to the gateway; raises as `Host.door`."""
@@ -131,7 +144,6 @@ class KeptRuntime(LocalRuntime):
     def _verb_over(self, count: int) -> None:
         self._board.acting = max(0, self._board.acting - count)
         self._board.turn += 1
-        self.idle = False
         self._board.news.set()
 
     async def conversed(self, begun: int) -> None:

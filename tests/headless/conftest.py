@@ -51,8 +51,12 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def write_profile(url: str, cert: str | None = None, name: str = "default", **more: Any) -> Path:
-    """A settings file with one profile that points at a simulator."""
-    values: dict[str, Any] = {"gateway_url": url, **({"ca_file": cert} if cert else {}), **more}
+    """A settings file with one profile that points at a simulator.
+
+    No process of its own keeps it alive unless the test says `keep_alive=True`.
+    """
+    values: dict[str, Any] = {"gateway_url": url, "keep_alive": False}
+    values |= {**({"ca_file": cert} if cert else {}), **more}
     lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
     path = config.default_path()
     path.parent.mkdir(parents=True, exist_ok=True)

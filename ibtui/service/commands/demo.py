@@ -8,7 +8,7 @@ from ibtui.config import Settings
 from ibtui.service import actions, output
 from ibtui.service.commands.context import run
 from ibtui.service.commands.panes import PANES, print_pane
-from ibtui.service.local import runtime_for
+from ibtui.service.runtimes import runtime_for
 
 SHOWN = ("accounts", "positions", "orders", "pnl")
 

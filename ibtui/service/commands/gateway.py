@@ -5,14 +5,15 @@ from __future__ import annotations
 from ibtui.service import actions, output
 from ibtui.service.commands.context import Context, run
 from ibtui.service.installing import age, started_by
-from ibtui.service.local import LocalRuntime, runtime_for
+from ibtui.service.local import LocalRuntime
+from ibtui.service.runtimes import runtime_for
 
 
 def start(context: Context) -> int:
     """Start the gateway, detached: it outlives this command and the terminal."""
 
     async def work() -> LocalRuntime:
-        async with runtime_for(context.settings) as runtime:
+        async with runtime_for(context.settings, spawns=True) as runtime:
             await actions.start_gateway(runtime, output.say)
             return runtime
 
@@ -39,7 +40,7 @@ def restart(context: Context) -> int:
     """Stop and start."""
 
     async def work() -> LocalRuntime:
-        async with runtime_for(context.settings) as runtime:
+        async with runtime_for(context.settings, spawns=True) as runtime:
             await actions.stop_gateway(runtime)
             await actions.start_gateway(runtime, output.say)
             return runtime

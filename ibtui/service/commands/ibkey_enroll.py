@@ -20,8 +20,8 @@ from ibtui.service.answers.auto import AutoAnswers
 from ibtui.service.commands.context import Context, run
 from ibtui.service.commands.ibkey import ONE_USER, seal_passphrase, user_name
 from ibtui.service.commands.session import answers_of
-from ibtui.service.local import runtime_for
 from ibtui.service.runtime import Runtime
+from ibtui.service.runtimes import runtime_for
 from ibtui.service.vaults import vault_for
 
 WARNING = (

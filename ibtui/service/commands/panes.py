@@ -11,8 +11,8 @@ import msgspec
 from ibtui.core.store import Store
 from ibtui.service import actions, output
 from ibtui.service.commands.context import Context, run
-from ibtui.service.local import runtime_for
 from ibtui.service.output import Col
+from ibtui.service.runtimes import runtime_for
 
 
 @dataclass(frozen=True, slots=True)

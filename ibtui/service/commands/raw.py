@@ -11,7 +11,7 @@ import msgspec
 from ibtui.errors import UsageError
 from ibtui.service import actions, output
 from ibtui.service.commands.context import Context, run
-from ibtui.service.local import runtime_for
+from ibtui.service.runtimes import runtime_for
 
 
 def request(context: Context, method: str, path: str, params: tuple[str, ...], data: str | None) -> int:

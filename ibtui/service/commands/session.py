@@ -9,14 +9,22 @@ from ibtui.auth import guard
 from ibtui.auth.effects import Answers
 from ibtui.clock import SystemClock
 from ibtui.core.models import Status
-from ibtui.errors import Competing, GatewayDown, NotLoggedIn, PersonNeeded, Unreachable, UsageError
+from ibtui.errors import (
+    Competing,
+    GatewayDown,
+    IbtuiError,
+    NotLoggedIn,
+    PersonNeeded,
+    Unreachable,
+    UsageError,
+)
 from ibtui.secret import Secret
 from ibtui.service import actions, output
 from ibtui.service.answers.codes import CodeAnswers, CodeSource, read_command
 from ibtui.service.answers.fixed import FixedAnswers
 from ibtui.service.answers.tty import TtyAnswers
 from ibtui.service.commands.context import Context, run
-from ibtui.service.local import runtime_for
+from ibtui.service.link import find
 from ibtui.service.runtime import Runtime
 from ibtui.service.vaults import vault_for
 
@@ -26,12 +34,21 @@ LOOK_S = 1.1
 
 def status(context: Context) -> int:
     """Print the three lamps; the exit status names the first broken link."""
+    return _told(context, run(_status(context)))
 
-    async def work() -> Status:
-        async with runtime_for(context.settings) as runtime:
-            return await actions.refresh_quietly(runtime)
 
-    return _told(context, run(work()))
+async def _status(context: Context) -> Status:
+    link = find(context.profile.name) if context.profile.mode != "demo" else None
+    if link is not None:
+        try:
+            return (await link.truth(look=True, brief=True)).status
+        except IbtuiError as error:
+            output.say(f"ibtui: {error}")
+    # What looks by itself; the supervisor's answer goes without it.
+    from ibtui.service.runtimes import runtime_for
+
+    async with runtime_for(context.settings, alone=link is not None) as runtime:
+        return await actions.refresh_quietly(runtime)
 
 
 def exit_of(status: Status) -> int:
@@ -55,15 +72,18 @@ def login(
     code_command: str | None = None,
 ) -> int:
     """Log in; asks on the terminal, or takes password and code from where the options say."""
+    from ibtui.service.runtimes import runtime_for
+
     answers = answers_of(user, password_stdin, code_file, code_command)
 
     async def work() -> Status:
-        async with runtime_for(context.settings) as runtime:
+        async with runtime_for(context.settings, spawns=True) as runtime:
             found = await actions.refresh_quietly(runtime)
             if found.gateway.state != "on":
                 actions.reachable(found)
             if if_needed and found.ready:
                 output.say("The session is ready; nothing to do.")
+                await runtime.attach()
                 return found
             take = take_over
             if not (found.sso.state == "on" and (if_needed or take_over)):
@@ -139,6 +159,7 @@ def reset_attempts(context: Context, user: str | None, yes: bool) -> int:
 
 def wait_ready(context: Context, timeout: float) -> int:
     """Wait until all three lamps are on, at most `timeout` seconds; then as `status`."""
+    from ibtui.service.runtimes import runtime_for
 
     async def work() -> Status:
         clock = SystemClock()
@@ -155,6 +176,7 @@ def wait_ready(context: Context, timeout: float) -> int:
 
 def logout(context: Context) -> int:
     """End the session; that there is none is no failure."""
+    from ibtui.service.runtimes import runtime_for
 
     async def work() -> bool:
         async with runtime_for(context.settings) as runtime:

@@ -73,8 +73,8 @@ def _screen(settings: Settings, *, demo: bool, with_log: bool = False) -> int:
     async def make_runtime() -> Runtime:
         # After the first frame and in a thread: this pulls in the network libraries, and the
         # screen must go on answering meanwhile.
-        local = await asyncio.to_thread(_load, with_log)
-        runtime: Runtime = local.LocalRuntime(settings)
+        runtimes = await asyncio.to_thread(_load, with_log)
+        runtime: Runtime = await runtimes.open_runtime(settings, spawns=True, stays=True)
         return runtime
 
     app = IbtuiApp(settings, make_runtime, demo=demo)
@@ -90,4 +90,4 @@ def _load(with_log: bool) -> ModuleType:
     # What the runtime would import with its first request; here it does not hold the screen up.
     for name in ("ibtui.core.client", "ibtui.core.drive", "ibtui.auth.login"):
         importlib.import_module(name)
-    return importlib.import_module("ibtui.service.local")
+    return importlib.import_module("ibtui.service.runtimes")
