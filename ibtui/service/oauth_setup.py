@@ -124,10 +124,29 @@ class Setup:
 
     def set_access_token_secret(self, text: str) -> None:
         """Keep the access token secret, if our encryption key opens it."""
+        self._change(access_token_secret=self._look_at_secret(text), **_UNTESTED)
+
+    def look(self, name: str, text: str) -> Check | None:
+        """Is what is being typed right? `name` is `consumer_key`, `access_token` or `access_token_secret`;
+        None while there is nothing. Changes nothing, costs 15 ms at most.
+        """
+        if not text.strip():
+            return None
+        match name:
+            case "consumer_key":
+                return _check(name, lambda: oauth_fields.consumer_key(text), "nine letters")
+            case "access_token":
+                return _check(name, lambda: oauth_fields.access_token(text), "20 digits")
+            case _:
+                return _check(
+                    name, lambda: self._look_at_secret(text), "344 characters; our encryption key opens it"
+                )
+
+    def _look_at_secret(self, text: str) -> Secret:
         secret = oauth_fields.access_token_secret(text)
         if self.keys is not None:
             oauth_fields.check_opens(secret, self.keys.encryption_key, self.keys.signature_key)
-        self._change(access_token_secret=secret, **_UNTESTED)
+        return secret
 
     def start_over(self) -> None:
         """Forget how far it was. Keys and `oauth1.json` stay; the state file is kept under another name."""

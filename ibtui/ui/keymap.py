@@ -30,6 +30,7 @@ SCREENS = (
     ("2", "positions", "Positions"),
     ("3", "orders", "Orders"),
     ("4", "account", "Account"),
+    ("6", "oauth", "OAuth"),
 )
 """Digit, mode and title; where a mode comes from: `screens.places`."""
 TITLES = {mode: title for _, mode, title in SCREENS}
@@ -78,6 +79,31 @@ _WIZARD = (
     ("down,j", "down", "move(1)", "Down in a list"),
 )
 """Keys of the wizards; while a field for text has the focus, letters and digits belong to it."""
+
+_INSTALL = (
+    ("escape", "cancel", "leave", "Stop a download (what has come is kept), or close the page"),
+    ("enter", "go_on", "go_on", "Install, go on, or try again"),
+    ("f", "file", "from_file", "Install from a zip or a folder on this machine"),
+    ("b", "rollback", "rollback", "Go back to the gateway before this one"),
+)
+
+_OAUTH = (
+    ("enter", "go_on", "go_on", "Do what the page says, and go on"),
+    ("b", "back", "back", "The step before"),
+    ("escape", "cancel", "leave", "Stop what is being made, or leave a field"),
+    ("i", "import", "import", "Import keys or a registration made elsewhere"),
+    ("n", "new", "new", "Begin a new registration; nothing is lost"),
+    ("e", "edit", "edit", "Type another consumer key"),
+    ("y", "copy", "copy", "Copy the consumer key, or the file under the cursor"),
+    ("p", "page", "page", "Copy the address of IBKR's page"),
+    ("v", "view", "view", "Show the file under the cursor"),
+    ("w", "save", "save", "Write the public files to a folder"),
+    ("m", "switch", "switch", "Let the profile use the registration"),
+    ("o", "two", "oauth2", "OAuth 2.0 instead"),
+    ("up,k", "up", "move(-1)", "Up in a list"),
+    ("down,j", "down", "move(1)", "Down in a list"),
+)
+"""Keys of the OAuth configurator; its footer changes with the page."""
 
 KEYS: tuple[Key, ...] = (
     *(
@@ -137,6 +163,14 @@ KEYS: tuple[Key, ...] = (
     *(
         Key(key, f"login.{name}", action, name, text, "login", footer=False)
         for key, name, action, text in _WIZARD
+    ),
+    *(
+        Key(key, f"oauth.{name}", action, name, text, "oauth", footer=False)
+        for key, name, action, text in _OAUTH
+    ),
+    *(
+        Key(key, f"install.{name}", action, name, text, "install", footer=False)
+        for key, name, action, text in _INSTALL
     ),
 )
 

@@ -25,9 +25,16 @@ def _account() -> Screen[None]:
     return AccountScreen()
 
 
+def _oauth() -> Screen[None]:
+    from ibtui.ui.screens.oauth import OAuthScreen
+
+    return OAuthScreen()
+
+
 PLACES: dict[str, Callable[[], Screen[None]]] = {
     "positions": _positions,
     "orders": _orders,
     "account": _account,
+    "oauth": _oauth,
 }
 """In the order of their digits, as in `keymap.SCREENS`; Session is the app's default screen."""
