@@ -8,15 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 from ibtui import config
 from ibtui.clock import Clock
-from ibtui.config import Profile, Settings
+from ibtui.config import LOOPBACK, Profile, Settings
 from ibtui.errors import IbtuiError
 from ibtui.gateway import fetch
 from ibtui.gateway.install import Installed, Shelf, built_of
 from ibtui.gateway.java import find_java
-from ibtui.service.host import gateway_folder, starts_one
+from ibtui.service.host import INSTALLED, gateway_folder, starts_one
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,6 +36,63 @@ class Outcome:
     java: str
     """Version of the java that would run it; empty when there is none."""
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What there is before an installation."""
+
+    address: str
+    """Where a download comes from."""
+    folder: Path
+    """Where installations lie."""
+    current: Installed | None
+    previous: Installed | None
+    warning: str
+    """What is to be said about the age of `current`; empty for nothing."""
+    begun: int
+    """Bytes of a download that was stopped; the next one goes on from there."""
+    used: bool
+    """Whether the profile starts what is installed here."""
+    java: str
+    """Version of the java that would run it; empty when there is none."""
+    java_trouble: IbtuiError | None
+    """Why there is none, and how to get one."""
+
+
+async def survey(settings: Settings, clock: Clock) -> Survey:
+    """Look what is installed, whether a java would run it, and what a download has left. Raises nothing."""
+    shelf, profile = Shelf(), settings.chosen()
+    java, trouble = "", None
+    try:
+        java = (await find_java(profile.java, config.environment())).version
+    except IbtuiError as error:
+        trouble = error
+    current, previous, begun = await asyncio.to_thread(
+        lambda: (shelf.current, shelf.previous, _size(shelf.part))
+    )
+    used = not profile.gateway_command and (
+        profile.gateway_dir == INSTALLED
+        or (not profile.gateway_dir and urlsplit(profile.gateway_url).hostname in LOOPBACK)
+    )
+    return Survey(
+        settings.addresses.gateway_download,
+        shelf.root,
+        current,
+        previous,
+        age(current, clock) if current is not None else "",
+        begun,
+        used and profile.mode == "gateway",
+        java,
+        trouble,
+    )
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 async def install(settings: Settings, source: Path | None, told: Told, clock: Clock) -> Outcome:

@@ -20,7 +20,7 @@ from ibtui.clock import Clock, SystemClock
 from ibtui.config import Profile, Settings
 from ibtui.ui import ending, keymap
 from ibtui.ui.history import PnlHistory
-from ibtui.ui.leaving import LOOKING_S, Leaving
+from ibtui.ui.leaving import Leaving
 from ibtui.ui.messages import Changed, PnlChanged, StatusChanged
 from ibtui.ui.present import privacy
 from ibtui.ui.screens.places import PLACES
@@ -88,6 +88,8 @@ class IbtuiApp(ThemedApp):
         self.leaving = Leaving(self)
         self.away: Away | None = None
         """While this person did not look; None where nobody knows."""
+        self._first = ""
+        """`start`: the verb for a runtime that was just made; empty: look."""
         self.choose_theme(settings.ui.theme)
 
     # What screens ask ----------------------------------------------------------------
@@ -99,6 +101,11 @@ class IbtuiApp(ThemedApp):
     def monotonic(self) -> float:
         """Seconds for ages."""
         return self._clock.monotonic()
+
+    @property
+    def clock(self) -> Clock:
+        """For what has to wait."""
+        return self._clock
 
     @property
     def profile(self) -> Profile:
@@ -207,34 +214,32 @@ class IbtuiApp(ThemedApp):
         from ibtui.service import actions
 
         self.runtime = runtime
-        await self._look_back(runtime.profile)
+        await self.leaving.arrived()
         self._listen()
         self.verbs.busy = None
         self._reload()
         answers = runtime.unattended()
-        if answers is not None:
+        if self._first == "start":
+            self._first = ""
+            self.verbs.run("starting the gateway", lambda it: actions.start(it, self.verbs.progress))
+        elif answers is not None:
             self.verbs.run("starting", lambda it: actions.bring_up(it, answers, self.verbs.progress))
         else:
             self.verbs.run("looking at the session", actions.refresh)
 
-    async def _look_back(self, profile: Profile) -> None:
-        """Since when this person has not looked; from now on somebody does."""
-        from ibtui.service.seen import last_seen
-        from ibtui.ui.present.timeline import Away
+    async def remake(self, *, start: bool) -> None:
+        """A new runtime in place of the present one, as it may find another gateway; `start` that one."""
+        from ibtui.service import actions
 
-        left = await last_seen(profile.name) if profile.mode != "demo" and self.away is None else None
-        if left is not None:
-            self.away = Away(left, self.now())
-        await self.leaving.looked()
-        self.set_interval(LOOKING_S, self.leaving.looked)
-
-    async def remake(self) -> None:
-        """A new runtime in place of the present one: it may find another gateway."""
-        old, self.runtime = self.runtime, None
+        old = self.runtime
+        if old is not None and old.keeping.shared:
+            await actions.stop_keeping(old)  # what keeps the old gateway alive knows of no other
+        self.runtime = None
         self.verbs.busy = Busy("starting", self.monotonic(), can_cancel=False)
         self.told()
         if old is not None:
             await old.close()
+        self._first = "start" if start else ""
         self.run_worker(
             self._start(), group="start", exclusive=True, description="make the runtime", exit_on_error=False
         )

@@ -24,6 +24,7 @@ class Leaving:
         self._app = app
         self.begun = False
         self._let_go = False
+        self._looking = False
 
     async def ask(self) -> None:
         """Leave; where a live session is kept, ask first what is to become of it.
@@ -99,6 +100,21 @@ class Leaving:
                 await self._app.runtime.close()
         except TimeoutError:
             pass  # whatever still holds on is ended with this process
+
+    async def arrived(self) -> None:
+        """Since when this person has not looked; from now on somebody does."""
+        from ibtui.service.seen import last_seen
+        from ibtui.ui.present.timeline import Away
+
+        app = self._app
+        if self._looking or app.profile.mode == "demo":
+            return
+        self._looking = True
+        left = await last_seen(app.profile.name)
+        if left is not None:
+            app.away = Away(left, app.now())
+        await self.looked()
+        app.set_interval(LOOKING_S, self.looked)
 
     async def looked(self) -> None:
         """Somebody looks at the profile now; for those who come back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ibtui.auth.effects import Step
@@ -69,28 +69,33 @@ class Track:
         if now is not None:
             self._begun[name] = now
 
-    def lines(self, width: int, now: float) -> list[Line]:
+    def lines(self, width: int, now: float, mask: Callable[[str], str] = str) -> list[Line]:
         """As `steps`, with the time the present step takes so far."""
         shown = {
             name: StepState("now", self._took(name, now), it.text) if it.state == "now" else it
             for name, it in self._states.items()
         }
-        return steps(shown, width, self.names)
+        return steps(shown, width, self.names, mask)
 
     def _took(self, name: str, now: float) -> float | None:
         begun = self._begun.get(name)
         return None if begun is None else now - begun
 
 
-def steps(states: Mapping[str, StepState], width: int, names: Sequence[str] = STEPS) -> list[Line]:
-    """One line a step: mark, name, what it says, and its time at the right edge."""
+def steps(
+    states: Mapping[str, StepState],
+    width: int,
+    names: Sequence[str] = STEPS,
+    mask: Callable[[str], str] = str,
+) -> list[Line]:
+    """One line a step: mark, name, what it says (through `mask`), and its time at the right edge."""
     out: list[Line] = []
     for name in names:
         found = states.get(name, StepState())
         mark = _MARKS.get(found.state, _MARKS["waiting"])
         took = "" if found.seconds is None else _took(found)
         room = max(0, min(width, 100) - 30 - len(took) - 3)
-        text = clean(found.text)
+        text = mask(clean(found.text))
         text = text if len(text) <= room else text[: max(0, room - 1)] + "…"
         style = "muted" if found.state == "waiting" else "strong" if found.state == "now" else ""
         out.append(line("   ", mark, (f" {name:<24} ", style), (f"{text:<{room}}", "muted"), (took, "muted")))

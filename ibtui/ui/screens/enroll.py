@@ -20,9 +20,9 @@ from ibtui.ui.answers import ScreenAnswers
 from ibtui.ui.messages import StatusChanged
 from ibtui.ui.present import enroll as present
 from ibtui.ui.present.spans import Line, line
-from ibtui.ui.screens.wizard import ESC, HELP, Wizard
+from ibtui.ui.screens.stepped import ESC, HELP
+from ibtui.ui.screens.wizard import Wizard
 from ibtui.ui.verbs import Work, as_problem
-from ibtui.ui.widgets.lines import Lines
 from ibtui.ui.widgets.secret_input import SecretInput
 
 
@@ -58,7 +58,7 @@ class EnrollScreen(Wizard):
         self._backup = ""
         self._tested = ""
 
-    def fields(self) -> Iterable[Widget]:
+    def more_fields(self) -> Iterable[Widget]:
         """PIN twice; file and passphrase twice."""
         with Vertical(id="pins", classes="form"):
             yield Label("PIN")
@@ -151,7 +151,7 @@ class EnrollScreen(Wizard):
         return None
 
     def _object(self, field: str, text: str) -> None:
-        self.query_one("#below", Lines).show([present.trouble(text)])
+        self.show_below([present.trouble(text)])
         self.query_one(f"#{field}").focus()
 
     def _submit_pin(self) -> None:

@@ -11,7 +11,8 @@ from ibtui.auth.effects import Note, Step
 from ibtui.ui.messages import StatusChanged
 from ibtui.ui.present import login as present
 from ibtui.ui.present.spans import line
-from ibtui.ui.screens.wizard import ESC, HELP, Wizard
+from ibtui.ui.screens.stepped import ESC, HELP
+from ibtui.ui.screens.wizard import Wizard
 from ibtui.ui.verbs import as_problem
 
 WIND_UP_S = 10.0

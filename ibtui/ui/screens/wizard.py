@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
@@ -18,31 +17,18 @@ from ibtui.ui.answers import ScreenAnswers
 from ibtui.ui.present import factor as factors
 from ibtui.ui.present import failure as failures
 from ibtui.ui.present import login as present
-from ibtui.ui.present import privacy
 from ibtui.ui.present.spans import Line, clean, line
-from ibtui.ui.screens.base import Pane
-from ibtui.ui.widgets.bar import Hints, TopBar
+from ibtui.ui.screens.stepped import ASKING, ESC, HELP, Stepped
 from ibtui.ui.widgets.code_input import CodeInput
-from ibtui.ui.widgets.lines import Lines
 from ibtui.ui.widgets.secret_input import SecretInput
 
-ESC = ("esc", "cancel", "leave")
-HELP = ("?", "help", "app.show_help")
 BACK = ("b", "back", "back")
-ASKING = frozenset({"credentials", "code", "browser", "choice", "confirm", "secret"})
-"""Pages on which the person has the word."""
 
 
-class Wizard(Pane):
-    """Steps above, the present page below. One screen, so that escape always means the same.
-
-    `page` is what stands below them: `working`, one of `ASKING`, `failure`, or one of a subclass.
-    """
+class Wizard(Stepped):
+    """A login or an enrolment: `page` is also one of `ASKING`."""
 
     mode = "login"
-    AUTO_FOCUS = ""  # each page says itself what has the focus
-    step_names: ClassVar[Sequence[str]] = present.STEPS
-    optional_steps: ClassVar[Sequence[str]] = ()
     forms: ClassVar[dict[str, str]] = {"credentials": "#form", "code": "#code", "secret": "#secrets"}
     """The fields of a page."""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -50,21 +36,13 @@ class Wizard(Pane):
         *(Binding(str(n), f"pick({n})", f"Entry {n}", show=False, id=f"login.pick{n}") for n in range(1, 10)),
     ]
     DEFAULT_CSS = """
-    Wizard #steps { margin: 1 0; }
-    Wizard .form { display: none; height: auto; margin: 1 0 1 3; width: 56; }
-    Wizard .form Label { color: $text-muted; }
-    Wizard .form Input { height: 1; border: none; background: $surface; margin-bottom: 1; }
-    Wizard .form Input:focus { border: none; background: $panel; }
     Wizard #code { display: none; margin: 1 0; }
-    Wizard #code.-open, Wizard .form.-open { display: block; }
+    Wizard #code.-open { display: block; }
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.page = "working"
-        self.left = self._gone = False
         self._answers = ScreenAnswers(self)
-        self._track = present.Track(self.step_names, self.optional_steps)
         self._failure: failures.Failure | None = None
         self._asked: Challenge | None = None
         self._asked_at = 0.0
@@ -72,15 +50,11 @@ class Wizard(Pane):
         self._offered: tuple[str, ...] = ()
         self._cursor = 0
         self._username = ""
-        self._lines: list[Line] = []
         self._number = 0
         """Which attempt this is; 0 when nobody knows."""
 
-    def compose(self) -> ComposeResult:
-        """Bars, steps, page, fields."""
-        yield TopBar(self.title_spans)
-        yield Lines(id="steps")
-        yield Lines(id="page", wraps=True)
+    def fields(self) -> Iterable[Widget]:
+        """User name and password, a secret, a code; and those of more pages."""
         with Vertical(id="form", classes="form"):
             yield Label("User name")
             yield Input(compact=True, id="username", select_on_focus=False)
@@ -89,13 +63,15 @@ class Wizard(Pane):
         with Vertical(id="secrets", classes="form"):
             yield SecretInput(id="secret")
         yield CodeInput(id="code")
-        yield from self.fields()
-        yield Lines(id="below", wraps=True)
-        yield Hints([ESC, HELP])
+        yield from self.more_fields()
 
-    def fields(self) -> Iterable[Widget]:
+    def more_fields(self) -> Iterable[Widget]:
         """The fields of more pages (`forms`)."""
         return ()
+
+    def masked_names(self) -> tuple[str, ...]:
+        """Whose login it is, too."""
+        return (*super().masked_names(), self._username)
 
     def intro(self) -> list[Line]:
         """Above the fields for user name and password."""
@@ -160,7 +136,7 @@ class Wizard(Pane):
             beside = factors.lives(self.ibtui.now(), asked.skew)
         self.query_one(CodeInput).set_aside(beside)
         number, limit = self._number, self.attempts()[1]
-        self.query_one("#below", Lines).show(factors.below(asked, left, self._remark, number, limit))
+        self.show_below(factors.below(asked, left, self._remark, number, limit))
 
     def _who(self) -> str:
         return self._username or self.ibtui.profile.username or "this user name"
@@ -203,7 +179,7 @@ class Wizard(Pane):
             return
         if self.page == "working" and note.text:
             spoken = [line(""), line("   ", ("◐ ", "accent"), clean(note.text))]
-            self.query_one("#below", Lines).show(spoken)
+            self.show_below(spoken)
         name = self.name_of(note.step)
         self.enter(name, note.text)
         if note.done:
@@ -228,7 +204,7 @@ class Wizard(Pane):
         until = self._failure.until if self._failure is not None else None
         if self.page == "failure" and until is not None:
             left = (until - self.ibtui.now()).total_seconds()
-            self.query_one("#below", Lines).show([failures.countdown(left)])
+            self.show_below([failures.countdown(left)])
 
     # Keys --------------------------------------------------------------------------------
 
@@ -319,22 +295,9 @@ class Wizard(Pane):
 
     # Showing -----------------------------------------------------------------------------
 
-    def on_screen_resume(self) -> None:
-        """It may have ended while a help page lay over it."""
-        if self.left:
-            self.call_later(self.go_away)
-
-    def go_away(self) -> None:
-        """Close, now or as soon as nothing lies over it: Textual would take away what does."""
-        self.left = True
-        if self.app.screen is self and not self._gone:
-            self._gone = True
-            self.dismiss()
-
     def tick(self) -> None:
         """Elapsed times and countdowns."""
         super().tick()
-        self.show_steps()
         self._show_waiting()
         self._show_countdown()
 
@@ -360,41 +323,7 @@ class Wizard(Pane):
         for field in self.query(SecretInput):  # the boxes of a code are one too
             field.clear()
 
-    def enter(self, name: str, text: str = "") -> None:
-        """`name` is the step now; those before it are done."""
-        self._track.enter(name, self.ibtui.monotonic(), text)
-        self.show_steps()
-
-    def finish(self, name: str, text: str = "") -> None:
-        """A step is done."""
-        self._track.finish(name, self.ibtui.monotonic(), text)
-        self.show_steps()
-
-    def show_steps(self) -> None:
-        """The steps with their times as they are now."""
-        self.query_one("#steps", Lines).show(self._track.lines(self.app.size.width, self.ibtui.monotonic()))
-
-    def show_page(self, page: str, lines: list[Line]) -> None:
-        """Another page; the fields that belong to it are opened, the others emptied."""
-        self.page = page
-        for name, fields in self.forms.items():
-            self.query_one(fields).set_class(name == page, "-open")
-        if page not in self.forms:
-            self.set_focus(None)
-        self.query_one("#below", Lines).show([])
-        self._lines = lines
-        self.reload()
-        self.ibtui.verbs.wait_for_person(page in ASKING)
-
     def reload(self) -> None:
-        """The page anew, with the user name masked or not."""
-        hide, names = self.ibtui.hidden, [*self.ibtui.private_names, self._username]
-        shown = [
-            tuple((privacy.text(text, hide=hide, names=names), style) for text, style in spans)
-            for spans in self._lines
-        ]
-        self.query_one("#page", Lines).show(shown)
-
-    def hint(self, hints: list[tuple[str, str, str]]) -> None:
-        """What works on this page."""
-        self.query_one(Hints).set_hints(hints)
+        """The page anew, with the user name masked or not, in its field too."""
+        super().reload()
+        self.query_one("#username", Input).password = self.ibtui.hidden
