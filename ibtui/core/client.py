@@ -168,10 +168,14 @@ class IbkrClient:
         except NotLoggedIn:
             self.token.forget()
             raise
+        self.tickled(body)
+        return session.read_tickle(body, direct=self._direct)
+
+    def tickled(self, body: Any) -> None:
+        """Take in a tickle's reply: our own, or one that was passed on for another program."""
         self.token.renew(session.read_token(body))
         self._tickled = self.clock.monotonic()
         self.store.touch("tickle")
-        return session.read_tickle(body, direct=self._direct)
 
     async def status(self) -> AuthStatus:
         """The brokerage session's state (web-api.md §2.2); raises as `request`."""

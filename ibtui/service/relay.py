@@ -18,7 +18,6 @@ from aiohttp import WSMsgType, web
 from ibtui.clock import Clock, Tasks
 from ibtui.core import relayed
 from ibtui.core.client import IbkrClient
-from ibtui.core.endpoints import session
 from ibtui.core.failures import decode
 from ibtui.core.pacing import route
 from ibtui.core.relayed import Asked, Given
@@ -114,7 +113,7 @@ class Relay:
         if given.status != 200 or route(asked.method, asked.path) not in _TICKLES:
             return
         try:
-            client.token.renew(session.read_token(decode(given.content)))
+            client.tickled(decode(given.content))
         except (msgspec.MsgspecError, ValueError):
             return
 

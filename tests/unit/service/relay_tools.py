@@ -1,4 +1,4 @@
-"""A relay on a real Unix socket, and the gateway's end of a WebSocket, for the tests of the supervisor's relay."""
+"""A relay on a real Unix socket and the gateway's end of WebSockets, for the tests of the relay."""
 
 from __future__ import annotations
 
