@@ -28,6 +28,34 @@ print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=
 sys.exit(status)
 """
 """The command, and its peak memory behind everything it says."""
+ALONE = """
+import asyncio, re, sys
+from pathlib import Path
+from ibtui.auth.effects import Credentials
+from ibtui.auth.login import login
+from ibtui.clock import SystemClock
+from ibtui.core import drive
+from ibtui.core.rest import Rest
+from ibtui.core.trust import Trust
+from ibtui.secret import Secret
+
+class Nobody:
+    def note(self, note):
+        pass
+
+async def spend(effect):
+    pass
+
+async def main(url, cert, user):
+    rest = Rest(url, Trust.ca(Path(cert)))
+    flow = login(Credentials(user, Secret(sys.stdin.readline().strip())))
+    await drive.run(flow, Nobody(), rest, SystemClock(), spend)
+    await rest.close()
+
+asyncio.run(main(*sys.argv[1:]))
+print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr)
+"""
+"""The login alone, as the library does it: what a browser would do on the login page."""
 
 
 @contextmanager
@@ -66,11 +94,13 @@ def _control(ready: dict[str, Any], path: str, body: dict[str, Any] | None = Non
         return json.loads(reply.read() or b"null")
 
 
-def _login(words: list[str], password: str, env: Mapping[str, str]) -> tuple[float, float, float]:
-    """Wall ms, CPU ms, peak MiB of one `ibtui login`."""
+def _login(
+    words: list[str], password: str, env: Mapping[str, str], program: str = RUN
+) -> tuple[float, float, float]:
+    """Wall ms, CPU ms, peak MiB of one `ibtui login`, or of another program."""
     began = time.monotonic()
     with subprocess.Popen(
-        [sys.executable, "-c", RUN, *words],
+        [sys.executable, "-c", program, *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -93,6 +123,7 @@ def login_section(home: Path, rounds: int) -> Section:
     """`ibtui login`, user name and password to ready."""
     env = environment(home)
     took: list[tuple[float, float, float]] = []
+    bare: list[tuple[float, float, float]] = []
     talk: list[float] = []
     own: list[float] = []
     in_all: list[float] = []
@@ -100,7 +131,9 @@ def login_section(home: Path, rounds: int) -> Section:
         _control(ready, "settings", {"auth_delay_s": 0})
         config = home / "login.toml"
         config.write_text(
-            f'[profiles.default]\ngateway_url = "{ready["url"]}"\nca_file = "{ready["cert"]}"\n', "utf-8"
+            f'[profiles.default]\ngateway_url = "{ready["url"]}"\nca_file = "{ready["cert"]}"\n'
+            "keep_alive = false\n",
+            "utf-8",
         )
         config.chmod(0o600)
         user = next(user for user in ready["users"] if not user["factors"])
@@ -112,12 +145,15 @@ def login_section(home: Path, rounds: int) -> Section:
             paths = [row["path"] for row in rows]
             first = max(at for at, path in enumerate(paths) if path == "/")  # the one before is a look
             last = paths.index("/sso/Dispatcher")
+            alone = _login([ready["url"], ready["cert"], user["username"]], user["password"], env, ALONE)
             if number:  # the first one only warms the file cache
                 took.append(sample)
+                bare.append(alone)
                 talk.append((rows[last]["t"] - rows[first]["t"]) * 1e3)
                 own.append(last - first + 1)
                 in_all.append(len(rows))
     wall, cpu, memory = (list(column) for column in zip(*took, strict=True))
+    lone_wall, lone_cpu, lone_memory = (list(column) for column in zip(*bare, strict=True))
     return Section(
         "Login",
         "ibtui login as a process of its own, from exec to ready, against the simulator over TLS; no second\n"
@@ -128,6 +164,9 @@ def login_section(home: Path, rounds: int) -> Section:
             Figure("ibtui login, wall", "ms", wall),
             Figure("ibtui login, CPU", "ms", cpu),
             Figure("ibtui login, peak memory", "MiB", memory),
+            Figure("the login alone (library), wall", "ms", lone_wall),
+            Figure("the login alone (library), CPU", "ms", lone_cpu),
+            Figure("the login alone (library), peak memory", "MiB", lone_memory),
             Figure("first request to Dispatcher, wall", "ms", talk),
             Figure("requests of the login itself", "", own, digits=0),
             Figure("requests in all", "", in_all, digits=0),
