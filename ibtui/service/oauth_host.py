@@ -26,6 +26,7 @@ from ibtui.service.runtime import Progress
 
 if TYPE_CHECKING:
     from ibtui.auth.effects import Answers
+    from ibtui.auth.oauth_fields import OAuth1Fields
     from ibtui.core.oauth import OAuth, Way
     from ibtui.core.rest import Rest
     from ibtui.core.trust import Trust
@@ -40,6 +41,28 @@ def registration_file(profile: Profile) -> Path:
     return Path(profile.oauth_file) if profile.oauth_file else paths.oauth_dir(profile.name) / "oauth1.json"
 
 
+def read_fields(profile: Profile) -> OAuth1Fields:
+    """What the `oauth1.json` of a profile holds; blocks for some 0.1 s.
+
+    Raises:
+        UsageError: it is missing, others may read it, or a field cannot be right.
+    """
+    from ibtui.auth.oauth_fields import OAuth1Fields
+
+    path = registration_file(profile)
+    content = files.read_private(path)
+    if content is None:
+        raise UsageError(f"There is no OAuth registration: {path} is missing.", CONFIGURE)
+    return OAuth1Fields.parse(content, str(path))
+
+
+def trust_of(addresses: Addresses) -> Trust:
+    """Whom to trust at the API host: a CA file if one is named, else the system's."""
+    from ibtui.core.trust import Trust
+
+    return Trust.ca(Path(addresses.api_ca_file)) if addresses.api_ca_file else Trust.system()
+
+
 def read_way(profile: Profile) -> Way:
     """The registration that a profile names, read and checked; blocks for some 0.2 s.
 
@@ -48,15 +71,10 @@ def read_way(profile: Profile) -> Way:
     """
     from ibtui.core.ways import OAuth1, OAuth2
 
-    if profile.mode == "oauth1":
+    if profile.mode != "oauth2":
         from ibtui.auth.oauth1 import Signer
-        from ibtui.auth.oauth_fields import OAuth1Fields
 
-        path = registration_file(profile)
-        content = files.read_private(path)
-        if content is None:
-            raise UsageError(f"There is no OAuth registration: {path} is missing.", CONFIGURE)
-        return OAuth1(Signer(OAuth1Fields.parse(content, str(path)), profile.oauth_query))
+        return OAuth1(Signer(read_fields(profile), profile.oauth_query))
     from ibtui.auth.oauth2 import Client
 
     return OAuth2(Client.of(_second(profile)))
@@ -142,7 +160,7 @@ class OAuthHost:
     def __init__(self, profile: Profile, addresses: Addresses) -> None:
         self._profile = profile
         self._url = addresses.api_host.rstrip("/")
-        self._ca_file = addresses.api_ca_file
+        self._addresses = addresses
         self._oauth: OAuth | None = None
         self._rest: Rest | None = None
         self._making = asyncio.Lock()
@@ -151,12 +169,6 @@ class OAuthHost:
     def oauth(self) -> OAuth | None:
         """The token; None before it was needed."""
         return self._oauth
-
-    def trust(self) -> Trust:
-        """Whom to trust at the API host: a CA file if one is named, else the system's."""
-        from ibtui.core.trust import Trust
-
-        return Trust.ca(Path(self._ca_file)) if self._ca_file else Trust.system()
 
     async def _made(self) -> OAuth:
         """Raises UsageError: the registration is missing or cannot be right."""
@@ -171,7 +183,9 @@ class OAuthHost:
                 )
                 oauth = OAuth(way, keep)
                 # A connection of its own: tokens are needed before and after the runtime's client lives.
-                self._rest = Rest(self._url, self.trust(), proxy=self._profile.proxy, oauth=oauth)
+                self._rest = Rest(
+                    self._url, trust_of(self._addresses), proxy=self._profile.proxy, oauth=oauth
+                )
                 self._oauth = oauth
             return self._oauth
 
@@ -201,7 +215,7 @@ class OAuthHost:
         return Lamp(state="on", since=since, reason=text)
 
     async def door(self) -> Door:
-        return Door(self._url, self.trust(), await self._made())
+        return Door(self._url, trust_of(self._addresses), await self._made())
 
     def answers(self) -> Answers | None:
         """A token needs nobody."""
