@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ from ibtui.service.lamps import TAKE_OVER, unknown
 if TYPE_CHECKING:
     from ibtui.auth.vault import Vault
     from ibtui.core.client import IbkrClient
+
+JUST_NOW = timedelta(minutes=1)
+"""A token this young need not be asked for again: IBKR blocks who asks for ever more (oauth.md §11.3)."""
 
 
 class Entry:
@@ -96,8 +100,9 @@ class Entry:
         with self._board.verb("sso", "getting a token"):
             answers.note(Note(Step.SESSION, "asking IBKR for a token"))
             try:
-                if client.oauth is not None:
-                    await client.oauth.obtain()
+                oauth = client.oauth
+                if oauth is not None and (oauth.age is None or oauth.age > JUST_NOW):
+                    await oauth.obtain()
                 await client.tickle()
             except IbtuiError as error:
                 self._board.event("login", error.what, "error")
