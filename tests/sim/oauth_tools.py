@@ -193,8 +193,14 @@ async def control(http: httpx.AsyncClient, path: str, body: Any = None) -> Any:
 def socket(sim: Simulator, query: str = "", cookie: str = "", agent: str | None = "tests") -> Any:
     tls = ssl.create_default_context(cafile=str(sim.cert)) if sim.cert else None
     headers = {"Cookie": cookie} if cookie else {}
+    # No limit: with many unread frames this library stops reading, and its own close takes ten seconds.
     return websockets.connect(
-        sim.ws + query, ssl=tls, additional_headers=headers, user_agent_header=agent, proxy=None
+        sim.ws + query,
+        ssl=tls,
+        additional_headers=headers,
+        user_agent_header=agent,
+        proxy=None,
+        max_queue=None,
     )
 
 
