@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import Struct
 
@@ -48,6 +48,8 @@ class Board:
         """Counts lines of the log, also those that are no longer kept."""
         self.tell: Callable[[Told], None] | None = None
         """Hears of what is written here: the supervisor, while a terminal logs in."""
+        self.listeners: list[Callable[[Event], None]] = []
+        """Hear of each new line of the time line."""
 
     def set(self, **lamps: Lamp) -> None:
         """Show these lamps. One that says the same as before keeps its `since`."""
@@ -126,6 +128,13 @@ class Board:
             return
         self.events.append(Event(at=self._clock.now(), source=source, text=text, level=level))
         self._say("said", said=self.events[-1])
+        for listener in self.listeners:
+            listener(self.events[-1])
+        self._hub.publish([Change("event", "*")])
+
+    def recall(self, before: Iterable[Event]) -> None:
+        """Put the time line of an earlier process before this one's."""
+        self.events = deque([*before, *self.events], maxlen=EVENTS_KEPT)
         self._hub.publish([Change("event", "*")])
 
     def add_log(self, line: str) -> None:

@@ -30,6 +30,7 @@ from ibtui.service.live import LiveValues, frames
 from ibtui.service.looking import Looker, means_of, policy_of
 from ibtui.service.runtime import Progress
 from ibtui.service.sight import Means, Sight
+from ibtui.service.telling import Telling
 
 if TYPE_CHECKING:
     from ibtui.core.client import IbkrClient
@@ -100,6 +101,7 @@ class LocalRuntime:
             memory=keeper and self._profile.relogin == "memory",
         )
         self._tasks = Tasks(self._keeper.failed)
+        self._telling = Telling(self._board, self._profile, lambda: self.keeping.mode, on=keeper)
         self._watching = False
         self._closed = False
 
@@ -226,6 +228,7 @@ class LocalRuntime:
 
     async def start_keeping(self) -> None:
         """Read the time line of before, and begin to watch; any other verb begins to watch too."""
+        await self._telling.recall(self._tasks)
         self._watch()
 
     # The keeper's hands ------------------------------------------------------------
@@ -316,6 +319,7 @@ class LocalRuntime:
     async def close(self) -> None:
         self._closed = True
         await self._tasks.close()
+        await self._telling.close()
         await self._drop_client()
         await self._host.close()
 
@@ -369,6 +373,7 @@ class LocalRuntime:
         """Start the keeper tasks once; a one-shot command closes them again at once."""
         if not self._watching and not self._closed:
             self._watching = True
+            self._tasks.start(self._telling.recall(self._tasks), "time line of before")
             self._tasks.start(self._keeper.run(), "keep")
             self._tasks.start(self._follow(), "gateway log")
             self._tasks.start(self._mourn(), "gateway death")
