@@ -34,7 +34,7 @@ async def bring_up(runtime: Runtime, answers: Answers | None, progress: Progress
     await start_gateway(runtime, progress)
     progress("looking at the session")
     status = await runtime.refresh()
-    reachable(status)
+    reachable(status, direct=runtime.profile.direct)
     if status.sso.state != "on":
         if answers is None:
             raise PersonNeeded("Nobody is logged in at the gateway.", "Log in: press l, or run ibtui login.")
@@ -135,14 +135,18 @@ async def refresh_quietly(runtime: Runtime) -> Status:
     return await runtime.refresh()
 
 
-def reachable(status: Status) -> None:
-    """Go on only when something is known of the session.
+def reachable(status: Status, *, direct: bool = False) -> None:
+    """Go on only when something is known of the session. `direct`: the first lamp is a token's.
 
     Raises:
         GatewayDown: the gateway does not answer.
+        NotLoggedIn: there is no token.
         Unreachable: it does, but nothing could be learnt through it (IBKR in maintenance, say).
     """
     lamp = status.gateway
+    if direct and lamp.state in ("off", "unknown"):
+        kind = NotLoggedIn if lamp.state == "off" else Unreachable
+        raise kind(_sentence(lamp.reason or "there is no token"), _sentence(lamp.fix))
     if lamp.state in ("off", "unknown"):
         raise GatewayDown(_sentence(lamp.reason or "the gateway does not answer"), _sentence(lamp.fix))
     if status.sso.state == "unknown":
@@ -166,7 +170,7 @@ async def need_session(runtime: Runtime) -> None:
     status = await runtime.refresh()
     if status.ready:
         return
-    reachable(status)
+    reachable(status, direct=runtime.profile.direct)
     if status.sso.state != "on":
         raise NotLoggedIn(_sentence(status.sso.reason or "nobody is logged in"), "Run: ibtui login")
     try:

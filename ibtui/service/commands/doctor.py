@@ -39,4 +39,4 @@ def examine(context: Context) -> int:
             output.say(f"First broken link: {first.link}. {first.fix}".rstrip())
         else:
             output.say("Nothing is broken." if status.ready else "Nothing is broken, but not ready yet.")
-    return exit_of(status) or (1 if first is not None else 0)
+    return exit_of(status, direct=context.profile.direct) or (1 if first is not None else 0)

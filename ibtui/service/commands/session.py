@@ -51,10 +51,12 @@ async def _status(context: Context) -> Status:
         return await actions.refresh_quietly(runtime)
 
 
-def exit_of(status: Status) -> int:
-    """0 ready, else the code of the first lamp that is not on."""
+def exit_of(status: Status, *, direct: bool = False) -> int:
+    """0 ready, else the code of the first lamp that is not on; `direct`: that one is a token's."""
     if status.ready:
         return 0
+    if direct and status.gateway.state == "off":
+        return NotLoggedIn.exit_code
     if status.gateway.state != "on":
         return GatewayDown.exit_code if status.gateway.state == "off" else Unreachable.exit_code
     if status.sso.state != "on":
@@ -79,7 +81,7 @@ def login(
     async def work() -> Status:
         async with runtime_for(context.settings, spawns=True) as runtime:
             found = await actions.refresh_quietly(runtime)
-            if found.gateway.state != "on":
+            if found.gateway.state != "on" and not context.profile.direct:
                 actions.reachable(found)
             if if_needed and found.ready:
                 output.say("The session is ready; nothing to do.")
@@ -100,7 +102,7 @@ def _told(context: Context, found: Status) -> int:
         output.dump(output.status_json(found))
     else:
         output.status_text(found)
-    return exit_of(found)
+    return exit_of(found, direct=context.profile.direct)
 
 
 async def _log_in(runtime: Runtime, answers: Answers, take_over: bool) -> bool:
