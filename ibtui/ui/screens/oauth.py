@@ -94,7 +94,7 @@ class OAuthScreen(OAuthWork):
 
     def show(self, page: str, *, keep_focus: bool = False) -> None:
         """See `OAuthWork`."""
-        if page != self.page and page in PAGES.values() and not self._running:
+        if page != self.page and page in PAGES.values() and not self._testing:
             self._results = self._results if self.page == page else ()
         self.page = page
         try:
@@ -138,9 +138,9 @@ class OAuthScreen(OAuthWork):
             case "secrets":
                 return present.secrets()
             case "check":
-                return present.check(self._results, str(self.setup.result), self._running)
+                return present.check(self._results, str(self.setup.result), self._testing)
             case "live":
-                return present.live(self._results, self._running, self.state, profile.name, profile.mode)
+                return present.live(self._results, self._testing, self.state, profile.name, profile.mode)
         return [line("   Looking …")] if self.page == "loading" else []
 
     def tick(self) -> None:
@@ -164,16 +164,16 @@ class OAuthScreen(OAuthWork):
                 self._work("keep", self._then(lambda: self.setup.registered(self.ibtui.now()), "upload"))
             case "upload":
                 self._work("keep", self._then(self.setup.uploaded, "secrets"))
-            case "check" if self._results and all(it.ok for it in self._results) and not self._running:
+            case "check" if self._results and all(it.ok for it in self._results) and not self._testing:
                 self.show("live")
-            case "check" if not self._running:
+            case "check" if not self._testing:
                 self._work("test without sending", self._self_test())
-            case "live" if not self._running:
+            case "live" if not self._testing:
                 self._work("test at IBKR", self._live_test())
 
     def action_back(self) -> None:
         """The step before."""
-        if self.page in PAGES.values() and not self._running:
+        if self.page in PAGES.values() and not self._testing:
             at = STEPS.index(self.step)
             self.show(PAGES[STEPS[max(0, at - 1)]])
 
@@ -183,9 +183,9 @@ class OAuthScreen(OAuthWork):
             self.workers.cancel_group(self, GROUP)
             self.show("keys")
             self.below(present.trouble("Stopped; nothing was made."))
-        elif self._running:
+        elif self._testing:
             self.workers.cancel_group(self, GROUP)
-            self._running = False
+            self._testing = False
             self.show(self.page)
             self.below(present.trouble("Stopped."))
         elif self.page == "secrets":

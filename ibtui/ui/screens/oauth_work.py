@@ -42,7 +42,7 @@ class OAuthWork(Pane):
         self._remarks: tuple[str, ...] = ()
         self._stages: list[str] = []
         self._results: Sequence[Check] = ()
-        self._running = False
+        self._testing = False
 
     def show(self, page: str, *, keep_focus: bool = False) -> None:
         """Another page, or the same one anew."""
@@ -78,7 +78,7 @@ class OAuthWork(Pane):
         try:
             await work
         except Exception as error:  # noqa: BLE001 - a person is told, whatever it was
-            self._running = False
+            self._testing = False
             self._object(as_problem(error))
 
     def _object(self, problem: IbtuiError) -> None:
@@ -124,16 +124,16 @@ class OAuthWork(Pane):
         self.show(page)
 
     async def _self_test(self) -> None:
-        self._running, self._results = True, ()
+        self._testing, self._results = True, ()
         self.show("check")
         self._results = await asyncio.to_thread(self.setup.self_test, self.ibtui.now())
         if all(it.ok for it in self._results):
             await asyncio.to_thread(self.setup.write, self.ibtui.now())
-        self._running = False
+        self._testing = False
         self.show("check")
 
     async def _live_test(self) -> None:
-        self._running, self._results = True, ()
+        self._testing, self._results = True, ()
         self.show("live")
         module = await asyncio.to_thread(importlib.import_module, "ibtui.service.oauth_live")
         seen: list[Check] = []
@@ -146,7 +146,7 @@ class OAuthWork(Pane):
         passed = await module.test(self.ibtui.settings, self.setup.result, told)
         if passed:
             await asyncio.to_thread(self.setup.tested, self.ibtui.now())
-        self._running = False
+        self._testing = False
         self.show("live")
 
     async def _keep(self, token: LongSecretInput, secret: LongSecretInput) -> None:
