@@ -108,6 +108,8 @@ class Entry:
                 self._board.event("login", error.what, "error")
                 raise
             self._board.event("login", "IBKR gave a token")
+            if oauth is not None:
+                self._board.set(gateway=await self._host.look())
             self._board.lit("sso", "on", "token valid")
 
     async def _open(self, answers: Answers, client: IbkrClient, paper: bool | None) -> AuthStatus:

@@ -146,6 +146,7 @@ class TokenFile:
             _log.warning("the OAuth token was not kept: %s", error)
 
     def _write(self, data: dict[str, Any]) -> None:
+        paths.private(paths.data_dir())
         paths.private(self._path.parent)
         files.replace(self._path, data)
 
