@@ -181,15 +181,16 @@ class Verbs:
         self.run("looking anew", actions.refresh)
 
     def _ask(self, what: str, consequence: str, then: Callable[[], object]) -> None:
-        """Ask before what hurts; the question names profile and account."""
+        """Ask before what hurts, with the profile and the account it is about."""
         from ibtui.ui.screens.detail import ConfirmScreen
 
         def answered(yes: bool | None) -> None:
             if yes:
                 then()
 
-        question = f"{what}? It concerns {self._app.whose()}."
-        self._app.push_screen(ConfirmScreen(question, consequence), answered)
+        whose = self._app.whose()
+        text = f"{whose[:1].upper()}{whose[1:]}. {consequence}"
+        self._app.push_screen(ConfirmScreen(f"{what}?", text), answered)
 
     # The worker --------------------------------------------------------------------
 

@@ -78,7 +78,7 @@ async def test_a_failure_is_told_in_place_with_its_fix() -> None:
     async with running(runtime) as pilot:
         await shows(pilot, "▲ Brokerage", "→ t take it over    y yield 30 min")
         await pilot.press("t")
-        await shows(pilot, "Take the brokerage session over? It concerns profile default", "another ibtui")
+        await shows(pilot, "Take the brokerage session over?", "Profile default", "another ibtui")
         await pilot.press("y")
         await shows(
             pilot, "✕ Another program holds the session", "TWS holds the session.", "→ Close it there."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pty
 import signal
@@ -66,7 +65,7 @@ async def test_an_error_of_a_palette_verb_is_told_on_any_screen() -> None:
 
         runtime.fails["open_brokerage"] = Competing("TWS holds it.", "Close it.")
         await pilot.press("2")
-        pilot.app.action_verb("takeover")
+        pilot.app.verbs.take_over()
         await says(pilot, "TWS holds it. Close it.")
 
 
@@ -176,32 +175,6 @@ def worst_contrast(app: app_module.IbtuiApp) -> float:
 # Leaving -----------------------------------------------------------------------------
 
 
-async def test_quit_lets_go_of_the_runtime() -> None:
-    runtime = fakes.FakeRuntime()
-    app = make_app(runtime)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "● Brokerage")
-        await pilot.press("q")
-        await until(pilot, lambda: app._exit)
-    assert runtime.closed
-    assert app.return_value == 0
-
-
-async def test_quit_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "CLOSE_S", 0.05)
-    runtime = fakes.FakeRuntime()
-
-    async def never() -> None:
-        await asyncio.sleep(3600)
-
-    runtime.close = never  # type: ignore[method-assign]
-    app = make_app(runtime)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "● Brokerage")
-        await pilot.press("ctrl+q")
-        await until(pilot, lambda: app._exit)
-
-
 async def test_the_runtime_is_closed_however_the_app_ends() -> None:
     runtime = fakes.FakeRuntime()
     app = make_app(runtime)
@@ -263,7 +236,7 @@ def test_a_real_terminal_that_goes_away_ends_it(way: str, status: int, tmp_path:
         elif way == "term":
             os.kill(pid, signal.SIGTERM)
         elif way == "quit":
-            os.write(master, b"q")
+            os.write(master, b"qq")  # the second one answers what the first one asks: leave
         if way in ("close", "detached"):
             os.close(master)
             master = -1

@@ -47,7 +47,7 @@ def choices(shared: bool, *, ours: bool) -> list[Choice]:
 
 def page(found: Sequence[Choice], cursor: int, whose: str) -> list[Line]:
     """The question about the session of `whose`, with the cursor on one answer."""
-    out = [line((f" The session of {whose} is alive. What is to become of it?", "title")), line("")]
+    out = [line((f" Leave ibtui? The session of {whose} is alive.", "title")), line("")]
     for number, choice in enumerate(found):
         here = number == cursor
         out.append(

@@ -78,7 +78,7 @@ def time_line(
 
 
 def _missed(events: Sequence[Event], away: Away | None) -> int:
-    return 0 if away is None else sum(away.left < event.at <= away.back for event in events)
+    return 0 if away is None else sum(away.left < event.at < away.back for event in events)
 
 
 def _since(away: Away, missed: int, now: datetime) -> str:

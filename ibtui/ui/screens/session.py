@@ -51,7 +51,7 @@ class SessionScreen(Pane):
         """All of it."""
         self._show_lamps()
         self._show_events()
-        self._show_log()
+        self.call_later(self._follow_log)
 
     def tick(self) -> None:
         """Ages grow."""
@@ -67,7 +67,14 @@ class SessionScreen(Pane):
         self._show_events()
 
     async def on_log_lines(self, _: LogLines) -> None:
-        """The log grew; where there is room for it, it is seen."""
+        """The log grew."""
+        await self._follow_log()
+
+    async def _follow_log(self) -> None:
+        """Where there is room for the log, it is open until somebody closes it."""
+        runtime = self.ibtui.runtime
+        if runtime is None or not self.is_mounted or not runtime.log_lines:
+            return
         if not self._log_chosen and self.app.size.height >= TALL and not self.query("#log"):
             await self._open_log()
         self._show_log()
