@@ -20,7 +20,9 @@ from typing import Any
 from ibtui import paths
 from ibtui.auth import files, keys, lock, oauth1, oauth_fields
 from ibtui.auth.oauth_fields import OAuth1Fields
+from ibtui.core.ways import OAuth1
 from ibtui.errors import IbtuiError, UsageError
+from ibtui.profile import Profile
 from ibtui.secret import Secret
 from ibtui.service import keyfiles
 from ibtui.service.keyfiles import KeySet
@@ -222,6 +224,17 @@ class Setup:
             raise IbtuiError(f"{path} could not be written: {error.strerror}.", "Make room.") from None
         self._change(checked_at=_iso(now))
         return path
+
+    def way(self, query: str) -> OAuth1:
+        """The registration as a client takes it, for the live test; `query` as in `Profile.oauth_query`."""
+        return OAuth1(oauth1.Signer(self.fields(), query))
+
+    def switch(self, profile: Profile) -> dict[str, str]:
+        """The settings that let a profile use the registration."""
+        changes = {f"profiles.{profile.name}.mode": "oauth1"}
+        if profile.oauth_file and Path(profile.oauth_file) != self.result:
+            changes[f"profiles.{profile.name}.oauth_file"] = str(self.result)
+        return changes
 
     def tested(self, now: datetime) -> None:
         """A live test passed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,16 +136,16 @@ class OAuthWork(Pane):
     async def _live_test(self) -> None:
         self._testing, self._results = True, ()
         self.show("live")
-        module = await asyncio.to_thread(importlib.import_module, "ibtui.service.oauth_live")
+        live = await asyncio.to_thread(importlib.import_module, "ibtui.service.oauth_live")
+        profile, addresses = self.ibtui.profile, self.ibtui.settings.addresses
+        way = await asyncio.to_thread(self.setup.way, profile.oauth_query)
         seen: list[Check] = []
-
-        def told(found: Check) -> None:
-            seen.append(found)
-            self._results = tuple(seen)
-            self.draw()
-
-        passed = await module.test(self.ibtui.settings, self.setup.result, told)
-        if passed:
+        async with aclosing(live.live(way, profile, addresses)) as steps:
+            async for result in steps:
+                seen.append(result.check)
+                self._results = tuple(seen)
+                self.draw()
+        if seen and all(it.ok for it in seen):
             await asyncio.to_thread(self.setup.tested, self.ibtui.now())
         self._testing = False
         self.show("live")
@@ -174,6 +175,6 @@ class OAuthWork(Pane):
         self.show("keys")
 
     async def _switch(self) -> None:
-        path, name = self.ibtui.settings.path, self.ibtui.profile.name
-        await asyncio.to_thread(rewrite.set_key, path, f"profiles.{name}.mode", "oauth1")
+        path = self.ibtui.settings.path
+        await asyncio.to_thread(rewrite.set_keys, path, self.setup.switch(self.ibtui.profile))
         self.below(present.note(f"Written to {path}. It counts from the next start of ibtui."))
