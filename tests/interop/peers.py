@@ -36,15 +36,16 @@ class Peers:
         self._need("node", self._cache / "node", "ibkr-client")
         return self._cache / "node" / "node_modules"
 
-    def ibind(self, version: str) -> Path:
-        """The python of the environment that has this version of ibind."""
-        self._need("python3", self._cache / f"ibind-{version}", f"ibind {version}")
+    def ibind(self, version: str, *, oauth: bool = False) -> Path:
+        """The python of the environment that has this version of ibind, `oauth`: with that extra."""
+        mark = ".complete-oauth" if oauth else ".complete"
+        self._need("python3", self._cache / f"ibind-{version}", f"ibind {version}", mark)
         return self._cache / f"ibind-{version}" / "bin" / "python"
 
-    def _need(self, tool: str, folder: Path, name: str) -> None:
+    def _need(self, tool: str, folder: Path, name: str, mark: str = ".complete") -> None:
         if shutil.which(tool) is None:
             pytest.skip(f"{name}: no {tool} on this machine")
-        if not (folder / ".complete").is_file():
+        if not (folder / mark).is_file():
             text = f"{name} is not fetched: make peers"
             pytest.fail(text, pytrace=False) if os.environ.get("CI") == "true" else pytest.skip(text)
 

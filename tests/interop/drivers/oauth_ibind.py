@@ -21,7 +21,7 @@ def until(check, seconds):
     while time.monotonic() < end:
         if check():
             return True
-        time.sleep(0.05)
+        time.sleep(0.3)  # ten requests in a second are allowed
     return False
 
 
@@ -60,15 +60,17 @@ def main():
         return
     tell("token", {"expires": client.live_session_token_expires_ms, "now": time.time() * 1000})
     if "--token-only" in sys.argv:
-        client.close()
         return
-    time.sleep(1)
+    until(lambda: client.authentication_status().data["established"], 5)
+    time.sleep(0.5)
+    client.portfolio_accounts()
     tell("accounts", client.receive_brokerage_accounts().data)
     tell("positions", client.positions().data)
     tell("conids", client.stock_conid_by_symbol(["AAPL", "MSFT"]).data)
+    time.sleep(0.5)
     tell("orders_cold", client.live_orders().data)
     stream(client)
-    client.close()
+    # Its own end: it logs out at exit.
 
 
 main()

@@ -26,10 +26,16 @@ async function main() {
     return;
   }
   if (!account) return;
-  await pause(1000);
+  for (let turn = 0; turn < 20; turn += 1) {
+    const status = await client.request({ path: 'iserver/auth/status', method: 'POST' });
+    if (status.established) break;
+    await pause(300); // ten requests in a second are allowed
+  }
+  await client.request({ path: 'portfolio/accounts' });
   const tickle = await client.request({ path: 'tickle', method: 'POST' });
   tell('tickle', tickle);
   client.session = tickle.session;
+  await pause(400);
   tell('accounts', await client.request({ path: 'iserver/accounts' }));
   tell('positions', await client.request({ path: `portfolio/${account}/positions/0`, params: { sort: null } }));
   tell('stocks', await client.request({ path: 'trsrv/stocks', params: { symbols: 'AAPL,MSFT' } }));
@@ -40,7 +46,7 @@ async function main() {
   const stream = socket
     .multiplex(() => 'sor+{}', () => 'uor+{}', (data) => data.topic === 'sor')
     .subscribe({ next: (data) => seen.push(data), error: (error) => tell('socket_error', String(error)) });
-  await pause(1500);
+  await pause(700);
   let reply = await client.request({
     path: `iserver/account/${account}/orders`,
     method: 'POST',
@@ -50,7 +56,9 @@ async function main() {
     reply = await client.request({ path: `iserver/reply/${reply[0].id}`, method: 'POST', data: { confirmed: true } });
   }
   tell('placed', reply);
-  await pause(1500);
+  const placed = Number(reply[0].order_id);
+  const filled = () => seen.some((one) => one.args.some((row) => row.orderId === placed && row.status === 'Filled'));
+  for (let turn = 0; turn < 40 && !filled(); turn += 1) await pause(100);
   tell('sor', seen);
   stream.unsubscribe();
   await pause(200);
