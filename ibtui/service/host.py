@@ -257,6 +257,8 @@ class ProcessHost:
             process.spec = await self._spec(to_start=True)
         info = await process.start(progress)
         self.ours = info.state is not State.EXTERNAL
+        if self.ours and process.ca_file is None and not self._profile.fingerprint:
+            await pins.renew(process.url.rstrip("/"))
         self._up.set()
         return running_lamp(info)
 

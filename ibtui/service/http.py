@@ -64,6 +64,7 @@ class HttpDoor:
         self._streams = streams or Streams()
         self._tasks = Tasks()
         self._start: Shared[None] = Shared(self._tasks, "start over HTTP")
+        self._stop: Shared[None] = Shared(self._tasks, "stop over HTTP")
         self._looking: Shared[None] = Shared(self._tasks, "look over HTTP")
         self._logins = Logins(self._tasks, self._login)
         self._runner: web.AppRunner | None = None
@@ -73,9 +74,9 @@ class HttpDoor:
         return self._runtime_now()
 
     async def idle(self, timeout: float) -> bool:
-        """Return when no start and no login is at work; False when one still is after `timeout` seconds."""
+        """Return when no start, stop or login is at work; False when one still is after `timeout` seconds."""
         end = self._clock.monotonic() + timeout
-        while self._start.busy or self._logins.busy:
+        while self._start.busy or self._stop.busy or self._logins.busy:
             if self._clock.monotonic() >= end:
                 return False
             await self._clock.sleep(POLL_S)
@@ -145,6 +146,7 @@ class HttpDoor:
         return said("OK")
 
     async def _start_gateway(self) -> None:
+        await self._stop.settled()
         await self._runtime.start_gateway(output.say)
 
     async def _put(self, request: web.Request) -> web.Response:
@@ -161,6 +163,7 @@ class HttpDoor:
     async def _login(self, asked: Asked) -> object:
         """One login; returns IBKR's own auth/status, as the node service hands it on."""
         await self._start.settled()
+        await self._stop.settled()
         runtime = self._runtime
         if runtime.status.gateway.state != "on" and not await self._gateway_answers(runtime):
             raise IbtuiError(http_texts.NOT_STARTED)
@@ -175,14 +178,21 @@ class HttpDoor:
         return runtime.status.gateway.state not in ("off", "unknown")
 
     async def _delete(self, request: web.Request) -> web.Response:
-        runtime = self._runtime
+        try:
+            await self._stop.run(self._stop_gateway)
+        except IbtuiError as error:
+            return said(http_texts.line(http_texts.STOPPING, str(error)), 400)
+        return said("OK")
+
+    async def _stop_gateway(self) -> None:
         await self._start.cancel()
+        runtime = self._runtime
         try:
             await runtime.stop_gateway()
-        except IbtuiError as error:
+        except IbtuiError:
+            # Nothing runs here, and nobody's gateway answers: that is what was asked for.
             if starts_one(runtime.profile) or runtime.status.gateway.state == "on":
-                return said(http_texts.line(http_texts.STOPPING, str(error)), 400)
-        return said("OK")
+                raise
 
     # Ours ----------------------------------------------------------------------------
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import msgspec
 
 from ibtui import paths
+from ibtui.gateway import health
 
 
 def _file() -> Path:
@@ -31,3 +33,11 @@ def remember(origin: str, fingerprint: str) -> None:
     pins[origin] = fingerprint
     kept = {where: what for where, what in sorted(pins.items()) if what}
     paths.write_private(_file(), msgspec.json.encode(kept))
+
+
+async def renew(origin: str) -> None:
+    """Pin what answers now, where that is a process that we have started: some make a new one each time."""
+    if origin.startswith("https:"):
+        found = await health.probe(origin)
+        if found.fingerprint:
+            await asyncio.to_thread(remember, origin, found.fingerprint)
