@@ -61,7 +61,7 @@ class Victim:
         lines = [
             f'[addresses]\nlogin_host = "{sim.url}"\nlogin_ca_file = {cert}',
             f'twilio = "{account["url"]}"\ntwilio_ca_file = {cert}',
-            f'[profiles.default]\ngateway_url = "{sim.url}"\nca_file = {cert}',
+            f'[profiles.default]\nkeep_alive = false\ngateway_url = "{sim.url}"\nca_file = {cert}',
             f'twilio_sid = "{account["sid"]}"',
             f'twilio_token.file = "{self._private("token", account["token"])}"',
         ]

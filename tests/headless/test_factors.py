@@ -29,7 +29,8 @@ CODE_PROMPT = r"Code \(r send again"
 
 def profile(sim: Sim, user: dict[str, Any], *tables: str, **keys: Any) -> None:
     """A profile for a user; `tables` are texts like `[profiles.default.password]\\n…`."""
-    values = {"gateway_url": sim.url, "ca_file": sim.cert, "username": user["username"], **keys}
+    values = {"gateway_url": sim.url, "ca_file": sim.cert, "username": user["username"], "keep_alive": False}
+    values |= keys
     lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
     twilio = sim.ready["twilio"]
     head = f'[addresses]\ntwilio = "{twilio["url"]}"\ntwilio_ca_file = "{sim.cert}"\n'

@@ -33,7 +33,11 @@ def write_settings(sim: Sim, address: str = "", **profile: Any) -> None:
     if sim.cert:
         values["gateway_download_ca_file"] = sim.cert
     lines = ["[addresses]", *(f"{k} = {json.dumps(v)}" for k, v in values.items())]
-    lines += ["[profiles.default]", *(f"{k} = {json.dumps(v)}" for k, v in profile.items())]
+    lines += [
+        "[profiles.default]",
+        "keep_alive = false",
+        *(f"{k} = {json.dumps(v)}" for k, v in profile.items()),
+    ]
     path = config.default_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")

@@ -23,7 +23,8 @@ def write(sim: Sim, user: str = "", *, twilio: bool = True, **more: Any) -> Path
     """Settings that point everything at the simulator."""
     cert = json.dumps(sim.cert)
     account = sim.ready["twilio"]
-    values: dict[str, Any] = {"gateway_url": sim.url, "ca_file": sim.cert, "username": user, **more}
+    values: dict[str, Any] = {"gateway_url": sim.url, "ca_file": sim.cert, "username": user}
+    values |= {"keep_alive": False, **more}
     if twilio:
         values["twilio_sid"] = account["sid"]
     lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]

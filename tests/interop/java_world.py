@@ -27,7 +27,8 @@ class World:
         self.state = Path(os.environ["XDG_STATE_HOME"])
         self.config = folder / "config.toml"
         self._head = (
-            f'[addresses]\nlogin_host = "{sim.url}"\ntwilio = "{sim.url}"\n[profiles.default]\n'
+            f'[addresses]\nlogin_host = "{sim.url}"\ntwilio = "{sim.url}"\n'
+            f"[profiles.default]\nkeep_alive = false\n"
             f'gateway_url = "https://localhost:{free_port()}"\ngateway_dir = "{install}"\n'
             f'upstream = "{sim.url}"\n'
         )

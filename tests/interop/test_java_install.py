@@ -37,7 +37,9 @@ def test_the_real_one(peers: Peers, tmp_path: Path) -> None:
         for path in sorted(theirs.rglob("*")):
             archive.write(path, path.relative_to(theirs))
     config = tmp_path / "config.toml"
-    config.write_text(f'[profiles.default]\ngateway_url = "https://localhost:{free_port()}"\n')
+    config.write_text(
+        f'[profiles.default]\nkeep_alive = false\ngateway_url = "https://localhost:{free_port()}"\n'
+    )
     config.chmod(0o600)
 
     found = ibtui(config, "gateway", "install", "--from", str(file))
