@@ -326,7 +326,7 @@ class AttachedRuntime(LocalRuntime):
     async def _entered(self, link: Link) -> None:
         given = self._entry.given
         with contextlib.suppress(Lost):  # then there is nobody to keep it
-            await self._do("entered", user=self._entry.user)
+            await self._do("entered", user=self._entry.who)
             if given is not None and self._profile.relogin == "memory":
                 await link.hold(given.username, given.password.reveal())
 

@@ -32,12 +32,13 @@ class Entry:
 
     Attributes:
         user: who is logged in from here; empty while nobody is.
+        by: the second factor of that login (`IB Key`); empty without one, or where nobody knows.
         facts: as `Runtime.login_facts`, at the last look.
     """
 
     def __init__(self, settings: Settings, clock: Clock, board: Board, host: Host) -> None:
         self.settings = settings
-        self.user = ""
+        self.user = self.by = ""
         self.facts = LoginFacts(limit=settings.chosen().max_attempts)
         self._clock = clock
         self._board = board
@@ -53,6 +54,15 @@ class Entry:
     def profile(self) -> Profile:
         """As the settings have it, or as `mean` has changed it."""
         return self.settings.chosen()
+
+    @property
+    def who(self) -> str:
+        """`demo123 by IB Key`: who is logged in, and how; empty while nobody is."""
+        return f"{self.user} by {self.by}" if self.user and self.by else self.user
+
+    def came(self, who: str) -> None:
+        """Somebody has logged in elsewhere, as `who` has it there."""
+        self.user, _, self.by = who.partition(" by ")
 
     def mean(self, **changes: str) -> None:
         """Change the profile; it is written to the settings once a login has shown that it is right."""
@@ -75,6 +85,7 @@ class Entry:
         if self.profile.direct:
             await self._get_token(answers, client)
             return await self._open(answers, client, None)
+        from ibtui.auth.factor import factor as factor_of
         from ibtui.service.login import GuardedLogin
 
         guarded = GuardedLogin(self.settings, self._clock, self._host.auth_folder)
@@ -91,8 +102,10 @@ class Entry:
                 # The values of the last user name are nobody's business now.
                 client.hub.publish(client.store.clear())
             self.user = done.username
-            self._board.event("login", f"{done.username} accepted")
-            self._board.lit("sso", "on", done.username)
+            self.by = factor_of(done.factor).name.partition(" (")[0] if done.factor else ""
+            how = f", second factor {self.by}" if self.by else ""
+            self._board.event("login", f"{done.username} accepted{how}")
+            self._board.lit("sso", "on", self.who)
         return await self._open(answers, client, done.paper)
 
     async def _get_token(self, answers: Answers, client: IbkrClient) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from ibtui.core.models import AuthStatus, Lamp, LoginFacts, Tickle
 from ibtui.errors import NotLoggedIn
 
-TAKE_OVER = "t takes it over, or ibtui login --take-over"
+TAKE_OVER = "Take it over: t here, or ibtui login --take-over"
 
 
 def unknown() -> Lamp:
@@ -45,7 +45,8 @@ def after_login(tickle: Tickle, user: str, old: Lamp, now: datetime) -> Lamp:
 def brokerage_lamp(found: AuthStatus, old: Lamp, now: datetime) -> Lamp:
     """The table 'Reading the combination' of web-api.md §2.2."""
     if found.ready and not found.competing:
-        state, reason, fix = "on", found.server or "authenticated", ""
+        server = f" · server {found.server}" if found.server else ""
+        state, reason, fix = "on", f"authenticated{server}", ""
     elif found.authenticated and found.competing:
         state, reason, fix = "warn", "another program is asking for the session", TAKE_OVER
     elif found.competing:
@@ -54,8 +55,8 @@ def brokerage_lamp(found: AuthStatus, old: Lamp, now: datetime) -> Lamp:
         state, reason, fix = "busy", "authenticated, its data is still on the way", ""
     elif found.connected:
         reason = found.fail or found.message or "not authenticated"
-        state, fix = "off", "t opens it, or ibtui login --if-needed"
+        state, fix = "off", "Open it: t here, or ibtui login --if-needed"
     else:
-        state, reason, fix = "off", "the gateway has no link to IBKR", "l logs in again, or ibtui login"
+        state, reason, fix = "off", "the gateway has no link to IBKR", "Log in again: l here, or ibtui login"
     since = old.since if old.state == state else now
     return Lamp(state=state, since=since, reason=reason, fix=fix)

@@ -53,7 +53,7 @@ class Looker:
                 found |= await self._missing(error)
             else:
                 now, status = self._clock.now(), tickle.status
-                found["sso"] = after_login(tickle, self._entry.user, old.sso, now)
+                found["sso"] = after_login(tickle, self._entry.who, old.sso, now)
                 found["brokerage"] = brokerage_lamp(tickle.status, old.brokerage, now)
         self.sight = sight_of(gateway, status, trouble)
         self.refused = trouble if isinstance(trouble, UsageError) else None

@@ -113,7 +113,8 @@ class KeptRuntime(LocalRuntime):
             case "yield":
                 await self.yield_session(wish.minutes)
             case "entered":
-                self._entry.user, self.idle = wish.user, False
+                self._entry.came(wish.user)
+                self.idle = False
                 self._keeper.asked("login")
                 await self._facts()
             case "facts":
