@@ -27,6 +27,7 @@ from ibtui.gateway import procs
 from ibtui.service import http_guard, http_logins, http_texts, output
 from ibtui.service.host import starts_one
 from ibtui.service.http_events import Streams
+from ibtui.service.http_gate import Gate
 from ibtui.service.http_guard import Guard, said
 from ibtui.service.http_logins import Asked, Logins, PutAnswers, Shared
 from ibtui.service.runtime import Runtime
@@ -57,17 +58,20 @@ class HttpDoor:
         *,
         clock: Clock | None = None,
         streams: Streams | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._runtime_now = runtime
         self._guard = guard
         self._clock = clock or SystemClock()
         self._streams = streams or Streams()
+        self._gate = gate or Gate()
         self._tasks = Tasks()
         self._start: Shared[None] = Shared(self._tasks, "start over HTTP")
         self._stop: Shared[None] = Shared(self._tasks, "stop over HTTP")
         self._looking: Shared[None] = Shared(self._tasks, "look over HTTP")
         self._logins = Logins(self._tasks, self._login)
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
 
     @property
     def _runtime(self) -> Runtime:
@@ -100,7 +104,8 @@ class HttpDoor:
 
     def app(self) -> web.Application:
         """The application, guard included."""
-        app = web.Application(client_max_size=BODY_MAX, middlewares=[http_guard.middleware(self._guard)])
+        first = [self._gate.heard, http_guard.middleware(self._guard)]
+        app = web.Application(client_max_size=BODY_MAX, middlewares=first)
         app.add_routes(self.routes())
         app.on_response_prepare.append(http_guard.plain_head)
         return app
@@ -116,7 +121,8 @@ class HttpDoor:
             shutdown_timeout=2.0,
         )
         await runner.setup()
-        await web.SockSite(runner, taken).start()
+        self._gate.server = runner.server
+        self._server = await asyncio.get_running_loop().create_server(self._gate, sock=taken)
         host, port = taken.getsockname()[:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -124,6 +130,8 @@ class HttpDoor:
         """Stop listening; what is at work is cancelled."""
         self._streams.close()
         await self._tasks.close()
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
