@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
+import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pexpect
 import pytest
+from cryptography.hazmat.primitives import serialization
 
+from ibtui import IbkrClient
+from ibtui.core.trust import Trust
 from tests.interop.peers import DRIVERS, Peers, run, run_ibind
 
 ACCOUNT = "DU1234567"
@@ -178,3 +185,52 @@ def test_configure_script(peers: Peers, sim: Any, tmp_path: Path) -> None:
     assert written["dhPrime"].removeprefix("00") == ours["dhPrime"]
     assert written | {"dhPrime": ""} == ours | {"dhPrime": ""}
     assert drive_node(peers, sim, file)["init"]["authenticated"] is True
+
+
+async def test_what_the_configure_script_wrote_drives_ibtui(peers: Peers, sim: Any, tmp_path: Path) -> None:
+    file = await asyncio.to_thread(configured, peers, sim, tmp_path / "configured")
+    fields = json.loads(file.read_text())
+    async with asyncio.timeout(20), IbkrClient(
+        fields, api_host=sim.url, trust=Trust.ca(sim.cert), oauth_query="left_out"
+    ) as client:  # fmt: skip
+        assert (await client.init(settle=0.1)).ready
+        assert (await client.request("/portfolio/accounts"))[0]["id"] == ACCOUNT
+        found = await client.request("/trsrv/stocks", params={"symbols": "AAPL,MSFT"})
+        assert set(found) == {"AAPL", "MSFT"}
+        await client.logout()
+
+
+@pytest.mark.parametrize("form", ["pkcs1", "pkcs8"])
+def test_what_ibtui_wrote_drives_both(peers: Peers, sim: Any, tmp_path: Path, form: str) -> None:
+    given, config = tmp_path / "given.json", tmp_path / "config.toml"
+    fields = fields_of(sim)
+    given.write_text(json.dumps(fields | (as_pkcs1(fields) if form == "pkcs1" else {})))
+    config.write_text('[profiles.default]\nmode = "oauth1"\n')
+    config.chmod(0o600)
+    words = ["oauth", "configure", "--import", str(given), "--json", "--config", str(config)]
+    done = subprocess.run(
+        [sys.executable, "-m", "ibtui", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    written = Path(json.loads(done.stdout)["oauth1"])
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+    assert drive_node(peers, sim, written)["init"]["authenticated"] is True
+    told = drive_ibind(peers, sim, json.loads(written.read_text()), tmp_path, "--token-only")
+    assert "token" in told
+
+
+def as_pkcs1(fields: dict[str, str]) -> dict[str, str]:
+    """The two private keys as openssl before 3 writes them."""
+    texts = {}
+    for name in ("signature", "encryption"):
+        key = serialization.load_pem_private_key(fields[name].encode(), None)
+        texts[name] = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        ).decode()
+    return texts
