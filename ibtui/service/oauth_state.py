@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
@@ -98,3 +98,11 @@ class Check:
     def ok(self) -> bool:
         """Whether it passed."""
         return not self.problem
+
+
+def works(live: Sequence[Check]) -> bool:
+    """Whether a live test has shown that IBKR knows the registration: a token, and a signature taken.
+
+    What comes after them may fail for other reasons: another program holds the brokerage session.
+    """
+    return len(live) > 1 and live[0].ok and live[1].ok

@@ -21,7 +21,7 @@ from ibtui.service.commands.context import Context, run
 from ibtui.service.commands.oauth import make_with_clock
 from ibtui.service.keyfiles import KeySet
 from ibtui.service.oauth_setup import Setup
-from ibtui.service.oauth_state import PORTAL, STEPS, Check, Step
+from ibtui.service.oauth_state import PORTAL, STEPS, Check, Step, works
 
 LEFT = "Saved. Go on whenever you like: ibtui oauth configure"
 
@@ -227,19 +227,22 @@ class _Configuring:
             output.say("Later: ibtui oauth check")
             return 0
         failed = await self._ask_ibkr()
+        if works(self._checks):
+            await asyncio.to_thread(self._setup.tested, self._now())
+            await self._switch()
         if failed is not None:
             output.say("Test again with: ibtui oauth check")
             return failed.exit_code
-        await asyncio.to_thread(self._setup.tested, self._now())
-        await self._switch()
         return 0
 
     async def _ask_ibkr(self) -> IbtuiError | None:
         from ibtui.service import oauth_live
 
+        self._checks = []
         way = await asyncio.to_thread(self._setup.way, self._profile.oauth_query)
         async with aclosing(oauth_live.live(way, self._profile, self._context.settings.addresses)) as steps:
             async for result in steps:
+                self._checks.append(result.check)
                 _print(result.check)
                 if result.error is not None:
                     return result.error

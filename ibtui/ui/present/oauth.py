@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
-from ibtui.service.oauth_state import PORTAL, STEPS, Check, State, Step
+from ibtui.profile import Profile
+from ibtui.service.oauth_state import PORTAL, STEPS, Check, State, Step, works
 from ibtui.ui.present.numbers import duration
 from ibtui.ui.present.spans import Line, clean, line
 
@@ -193,25 +195,40 @@ def check(results: Sequence[Check], result: str, running: bool) -> list[Line]:
     return [*head, key("enter", "test again"), key("b", "back to what is to be mended")]
 
 
-def live(results: Sequence[Check], running: bool, state: State, profile: str, mode: str) -> list[Line]:
+def live(
+    results: Sequence[Check], running: bool, state: State, profile: Profile, now: datetime
+) -> list[Line]:
     """The live test and what to do with it."""
     head = [line("   ", ("Live test: a session at IBKR, nothing is changed there.", "title")), line("")]
     if running or results:
-        head += [*checks(results, running), line("")]
-    passed = bool(results) and all(it.ok for it in results)
-    if passed or (state.tested_at and not results and not running):
-        return [*head, *_ready(profile, mode)]
+        head += [*checks(results, running, wide=27), line("")]
     if running:
         return head
+    if state.tested_at and (not results or works(results)):
+        return [*head, *_ready(profile)]
     if results:
-        return [*head, key("enter", "test again; it costs nothing"), *_later(profile)]
+        return [
+            *head,
+            *_since(state, now),
+            key("enter", "test again; it costs nothing"),
+            *_later(profile.name),
+        ]
     return [
         *head,
         line("   ibtui asks IBKR for a live session token, opens the brokerage session and"),
-        line("   reads the accounts. Another program's session of this user name may end."),
+        line("   reads the accounts. Another program that holds the session keeps it."),
         line(""),
         key("enter", "test it now"),
-        *_later(profile),
+        *_later(profile.name),
+    ]
+
+
+def _since(state: State, now: datetime) -> list[Line]:
+    if not state.registered_at:
+        return []
+    age = duration((now - datetime.fromisoformat(state.registered_at)).total_seconds())
+    return [
+        line("   The consumer key ", (clean(state.consumer_key), "strong"), f" was saved at IBKR {age} ago.")
     ]
 
 
@@ -220,14 +237,14 @@ def _later(profile: str) -> list[Line]:
     return [line("   Later, from a shell: ", (f"ibtui oauth check{name}", "strong"))]
 
 
-def _ready(profile: str, mode: str) -> list[Line]:
+def _ready(profile: Profile) -> list[Line]:
     out = [line("   ", ("✓ ", "good"), ("The registration works.", "title"))]
-    if mode == "oauth1":
-        return [*out, line(f"   The profile {clean(profile)} runs on it."), key("enter", "test again")]
+    if profile.mode == "oauth1":
+        return [*out, line(f"   The profile {clean(profile.name)} runs on it."), key("enter", "test again")]
     return [
         *out,
         line("   The profile uses it with these lines in the settings:"),
-        line(f"     [profiles.{clean(profile)}]"),
+        line(f"     [profiles.{clean(profile.name)}]"),
         line('     mode = "oauth1"'),
         key("m", "write that into the settings now; it counts from the next start"),
         key("enter", "test again"),

@@ -82,7 +82,7 @@ class OAuthScreen(OAuthWork):
         """The setup is read after the first frame: it needs cryptography."""
         super().on_mount()
         self.show("loading")
-        self._work("read the OAuth setup", self._load())
+        self._work("read the OAuth setup", self._load)
 
     @property
     def step(self) -> Step:
@@ -140,7 +140,7 @@ class OAuthScreen(OAuthWork):
             case "check":
                 return present.check(self._results, str(self.setup.result), self._testing)
             case "live":
-                return present.live(self._results, self._testing, self.state, profile.name, profile.mode)
+                return present.live(self._results, self._testing, self.state, profile, self.ibtui.now())
         return [line("   Looking …")] if self.page == "loading" else []
 
     def tick(self) -> None:
@@ -157,19 +157,21 @@ class OAuthScreen(OAuthWork):
             case "keys" if not self.state.keys:
                 self._stages, self._since = [], self.ibtui.monotonic()
                 self.show("making")
-                self._work("make keys", self._make())
+                self._work("make keys", self._make)
             case "keys":
-                self._work("propose a consumer key", self._then(self.setup.propose_consumer_key, "portal"))
+                self._work("propose", lambda: self._then(self.setup.propose_consumer_key, "portal"))
             case "portal":
-                self._work("keep", self._then(lambda: self.setup.registered(self.ibtui.now()), "upload"))
+                self._work(
+                    "keep", lambda: self._then(lambda: self.setup.registered(self.ibtui.now()), "upload")
+                )
             case "upload":
-                self._work("keep", self._then(self.setup.uploaded, "secrets"))
+                self._work("keep", lambda: self._then(self.setup.uploaded, "secrets"))
             case "check" if self._results and all(it.ok for it in self._results) and not self._testing:
                 self.show("live")
             case "check" if not self._testing:
-                self._work("test without sending", self._self_test())
+                self._work("test without sending", self._self_test)
             case "live" if not self._testing:
-                self._work("test at IBKR", self._live_test())
+                self._work("test at IBKR", self._live_test)
 
     def action_back(self) -> None:
         """The step before."""
@@ -206,7 +208,7 @@ class OAuthScreen(OAuthWork):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._work("begin anew", self._anew())
+                self._work("begin anew", self._anew)
 
         self.app.push_screen(
             ConfirmScreen(
@@ -257,7 +259,7 @@ class OAuthScreen(OAuthWork):
     def action_switch(self) -> None:
         """Write `mode = "oauth1"` into the settings."""
         if self.page == "live" and self.state.tested_at:
-            self._work("write the settings", self._switch())
+            self._work("write the settings", self._switch)
 
     def action_oauth2(self) -> None:
         """The page of OAuth 2.0."""
@@ -274,11 +276,11 @@ class OAuthScreen(OAuthWork):
         text = event.value.strip()
         match event.input.id:
             case "source" if text:
-                self._work("import", self._import(text))
+                self._work("import", lambda: self._import(text))
             case "own":
-                self._work("keep", self._then(lambda: self.setup.set_consumer_key(text), "portal"))
+                self._work("keep", lambda: self._then(lambda: self.setup.set_consumer_key(text), "portal"))
             case "folder" if text:
-                self._work("write the public files", self._write_uploads(Path(text).expanduser()))
+                self._work("write", lambda: self._write_uploads(Path(text).expanduser()))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """The consumer key is looked at as it is typed."""
@@ -305,4 +307,4 @@ class OAuthScreen(OAuthWork):
         if self.focused is token and (not secret.filled):
             secret.focus()
             return
-        self._work("keep", self._keep(token, secret))
+        self._work("keep", lambda: self._keep(token, secret))

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ibtui import config, paths, rewrite
-from ibtui.errors import IbtuiError
-from ibtui.service.oauth_state import Check, State, Step
+from ibtui.errors import IbtuiError, UsageError
+from ibtui.service.oauth_state import Check, State, Step, works
 from ibtui.ui.present import oauth as present
 from ibtui.ui.present.spans import Line
 from ibtui.ui.screens.base import Pane
@@ -70,14 +70,14 @@ class OAuthWork(Pane):
 
     # Work ----------------------------------------------------------------------------------
 
-    def _work(self, what: str, work: Awaitable[None]) -> None:
+    def _work(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         self.run_worker(
             self._guarded(work), group=GROUP, exclusive=True, description=what, exit_on_error=False
         )
 
-    async def _guarded(self, work: Awaitable[None]) -> None:
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except Exception as error:  # noqa: BLE001 - a person is told, whatever it was
             self._testing = False
             self._object(as_problem(error))
@@ -138,6 +138,11 @@ class OAuthWork(Pane):
         self.show("live")
         live = await asyncio.to_thread(importlib.import_module, "ibtui.service.oauth_live")
         profile, addresses = self.ibtui.profile, self.ibtui.settings.addresses
+        if profile.mode == "demo":
+            raise UsageError(
+                "The demo has no registration at IBKR.",
+                "Register in a profile of your own: ibtui config init",
+            )
         way = await asyncio.to_thread(self.setup.way, profile.oauth_query)
         seen: list[Check] = []
         async with aclosing(live.live(way, profile, addresses)) as steps:
@@ -145,7 +150,7 @@ class OAuthWork(Pane):
                 seen.append(result.check)
                 self._results = tuple(seen)
                 self.draw()
-        if seen and all(it.ok for it in seen):
+        if works(seen):
             await asyncio.to_thread(self.setup.tested, self.ibtui.now())
         self._testing = False
         self.show("live")
