@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ibtui.errors import UsageError
 from ibtui.sim import oauth_keys
 from ibtui.sim.faults import bare
 from ibtui.sim.oauth1 import OAuth1
@@ -31,6 +32,26 @@ class Direct:
         self.third = ThirdParty(self.first)
         self.second = OAuth2(self.registry, sessions, clock, scenario.settings, scenario.quirks)
         self._sessions = sessions
+        self._scenario = scenario
+        self._clock = clock
+        for consumer in self.registry.consumers.values():
+            consumer.active_from = self.active_from()
+
+    def active_from(self, when: str | None = None) -> float:
+        """When a consumer that is registered now becomes active: `when`, else the scenario's word for it.
+
+        Raises UsageError.
+        """
+        now, when = self._clock.now(), when or self._scenario.quirks.oauth_activation
+        if when == "now":
+            return now
+        if when not in ("midnight", "weekend"):
+            raise UsageError("activation must be now, midnight or weekend")
+        reset = self._sessions.midnight(now)
+        # The reset of the weekend: the one in which Saturday becomes Sunday.
+        while when == "weekend" and not self._sessions.is_weekend_reset(reset):
+            reset = self._sessions.midnight(reset + 1)
+        return reset
 
     def listen(self, url: str) -> None:
         """The server is reached there: clients may have signed any of its names."""

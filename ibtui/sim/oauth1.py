@@ -82,7 +82,8 @@ def base_strings(
     seen: set[str] = set()
     for origin in origins:
         for form, url, params, quoting in _forms(origin + path, query, own):
-            text = f"{prepend}{method.upper()}&{quoting(url)}&{quoting(params)}"
+            address = _python(url) if quoting is _sample else quoting(url)
+            text = f"{prepend}{method.upper()}&{address}&{quoting(params)}"
             if text not in seen:
                 seen.add(text)
                 yield Base(form, origin, text)
@@ -104,14 +105,14 @@ def _rfc(text: str) -> str:
 
 
 def _sample(text: str) -> str:
-    """Python's `quote`, which IBKR's samples use, leaves the slash (oauth.md §10)."""
+    """Python's `quote`, which IBKR's samples use for the parameters, leaves the slash (oauth.md §10)."""
     return quote(text)
 
 
 def _forms(url: str, query: str, own: list[tuple[str, str]]) -> Iterator[tuple[str, str, str, _Quoting]]:
     bare = _joined(own)
     name = "query_left_out" if query else "no_query"
-    for quoting in (_python, _javascript, _rfc):
+    for quoting in (_python, _javascript, _rfc, _sample):
         yield name, url, bare, quoting
     if not query:
         return

@@ -12,19 +12,15 @@ from ibtui.sim.direct import Direct
 from ibtui.sim.oauth_keys import Client, Consumer
 from ibtui.sim.scenario import Scenario
 from ibtui.sim.seam import SimClock, User
-from ibtui.sim.sessions import Sessions
-
-_DAY = 86_400.0
 
 
 class Portal:
     """What a person does at IBKR's pages, and what happens there by itself."""
 
-    def __init__(self, direct: Direct, scenario: Scenario, sessions: Sessions, clock: SimClock) -> None:
+    def __init__(self, direct: Direct, scenario: Scenario, clock: SimClock) -> None:
         self._direct = direct
         self._registry = direct.registry
         self._scenario = scenario
-        self._sessions = sessions
         self._clock = clock
         self._random = random.SystemRandom()
 
@@ -79,25 +75,13 @@ class Portal:
             prime=oauth_keys.uploaded_dh(_text(body, "dhparam")),
             realm=oauth_keys.TEST_REALM if test else oauth_keys.REALM,
             # The third-party consumer of IBKR works at once.
-            active_from=0.0 if test else self._activation(body.get("activation")),
+            active_from=0.0 if test else self._direct.active_from(body.get("activation")),
         )
         self._registry.consumers[key] = consumer
         # Third-party consumers get their tokens by the flow of oauth.md §10 alone.
         given = {} if test else self._generate(consumer, user)
         active = self._clock.now() >= consumer.active_from
         return {"consumer_key": key, "realm": consumer.realm, "active": active, **given}
-
-    def _activation(self, when: Any) -> float:
-        now, when = self._clock.now(), when or self._scenario.quirks.oauth_activation
-        if when == "now":
-            return now
-        if when not in ("midnight", "weekend"):
-            raise UsageError("activation must be now, midnight or weekend")
-        reset = self._sessions.midnight(now)
-        # The reset of the weekend: the one in which Saturday becomes Sunday.
-        while when == "weekend" and not self._sessions.is_weekend_reset(reset):
-            reset = self._sessions.midnight(reset + 1)
-        return reset
 
     def _token(self, body: dict[str, Any]) -> dict[str, Any]:
         """*Generate Token* again: another secret, the old one is gone."""

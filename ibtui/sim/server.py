@@ -87,7 +87,7 @@ class Simulator:
         self.sso = Sso(scenario, self.sessions, self.clock, self.factors, self.logins)
         self.enrollment = Enrollment(self.sso, self.quirks, self.clock)
         self.direct = Direct(scenario, self.sessions, self.clock)
-        self.portal = Portal(self.direct, scenario, self.sessions, self.clock)
+        self.portal = Portal(self.direct, scenario, self.clock)
         self.maintenance_until = 0.0
         """Until then `/sso/*` answers 503 (simulated clock)."""
         self.url = ""

@@ -75,6 +75,7 @@ class First:
         return self.as_header(params, signed)
 
     def as_header(self, params: dict[str, str], signature: bytes) -> str:
+        params = {k: quote(v, safe="") for k, v in params.items()}
         values = params | {"oauth_signature": quote(base64.b64encode(signature).decode(), safe="")}
         rest = ", ".join(f'{k}="{v}"' for k, v in sorted(values.items()))
         return f'OAuth realm="{self.fields["realm"]}", {rest}'

@@ -503,6 +503,20 @@ async def test_a_new_registration_and_its_night(first: First, sim: Simulator) ->
     assert 0 < active_from - sim.clock.now() <= 7 * 86_400
 
 
+async def test_a_scenario_whose_registration_sleeps(tmp_path: Path) -> None:
+    file = tmp_path / "sleeps.toml"
+    file.write_text('[quirks]\noauth_activation = "midnight"\n')
+    sim = await started(scenario.load(str(file), 7))
+    try:
+        async with First(sim, ready_fields(sim)) as first:
+            reply, _ = await first.ask_token()
+            assert said(reply) == "invalid consumer"
+            await first.control("clock", {"advance_s": 86_400})
+            assert await first.token()
+    finally:
+        await sim.stop()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -560,6 +574,7 @@ async def test_third_party(first: First, sim: Simulator) -> None:
     }
 
     async def ask(path: str, drop: str = "", **more: str) -> httpx.Response:
+        # Signed as IBKR's sample has it: the address raw, quoted once, its slashes not at all.
         params = first.params("RSA-SHA256", **more)
         params.pop(drop, None)
         header = first.rsa_header(f"{sim.url}/v1/api/oauth/{path}", params, "")
@@ -578,7 +593,8 @@ async def test_third_party(first: First, sim: Simulator) -> None:
     accounts = (await first.send("GET", "/v1/api/portfolio/accounts")).json()
     assert [one["id"] for one in accounts] == ["DU2345671", "DU2345672"]
     # Not for a live account, and not for who has a token of his own already.
-    name = (await ask("request_token", "oauth_token", oauth_callback="oob")).json()["oauth_token"]
+    callback = "https://me.example/back"
+    name = (await ask("request_token", "oauth_token", oauth_callback=callback)).json()["oauth_token"]
     yes = await first.control("oauth", {"action": "authorize", "oauth_token": name, "username": "live1234"})
     reply = await ask("access_token", oauth_token=name, oauth_verifier=yes["oauth_verifier"])
     assert said(reply) == "invalid account"
