@@ -169,7 +169,9 @@ class IbkrClient:
             self.token.forget()
             raise
         self.tickled(body)
-        return session.read_tickle(body, direct=self._direct)
+        found = session.read_tickle(body, direct=self._direct)
+        self._opened = found.status.ready and not found.status.competing
+        return found
 
     def tickled(self, body: Any) -> None:
         """Take in a tickle's reply: our own, or one that was passed on for another program."""
@@ -206,13 +208,15 @@ class IbkrClient:
 
     def _renewed(self) -> None:
         self._tell("session", "the token was renewed", "info")
-        self._tasks.start(self._follow_token(), "token renewed")
+        assert self.oauth is not None
+        self.oauth.following = self._tasks.start(self._follow_token(self._opened), "token renewed")
 
-    async def _follow_token(self) -> None:
-        """The brokerage session and the sockets belonged to the last token (oauth.md §7)."""
+    async def _follow_token(self, had: bool) -> None:
+        """The brokerage session, if we `had` it, and the sockets belonged to the last token (oauth.md §7)."""
         try:
-            if self._opened:
-                await sessions.open_brokerage(self.call, self.clock, compete=False, direct=True)
+            if had:
+                # Whom it competes with is ourselves, with the last token.
+                await sessions.open_brokerage(self.call, self.clock, compete=True, direct=True)
                 await self.accounts()
         except IbtuiError as error:
             self._tell("session", str(error), "warn")

@@ -27,6 +27,8 @@ AHEAD = timedelta(minutes=10)
 """How long before its end a token is renewed."""
 AGAIN_S = 30.0
 """A token is not renewed twice in so long because of a refusal: IBKR blocks who asks for ever more."""
+FOLLOW_S = 10.0
+"""How long requests wait for the brokerage session after a new token."""
 HOLD_S = (60.0, 900.0)
 """After a refusal of the registration nobody asks again for so long, twice as long each time."""
 
@@ -112,6 +114,8 @@ class OAuth:
         self.grant: Grant | None = None
         self.renewed: list[Callable[[], None]] = []
         """Called after a token took another one's place: brokerage session and sockets were that one's."""
+        self.following: asyncio.Task[Any] | None = None
+        """Opens the brokerage session again after that; `/iserver` has to wait for it."""
         self._keep = keep
         self._door: Door | None = None
         self._lock = asyncio.Lock()
@@ -180,7 +184,18 @@ class OAuth:
         async with self._lock:
             if self.grant in (grant, None) and not await self._renew(grant):
                 return None
-        return None if changes_orders(method, path) else self.grant
+        if changes_orders(method, path):
+            return None
+        await self.followed(path)
+        return self.grant
+
+    async def followed(self, path: str) -> None:
+        """Wait, a while, until `path` has its brokerage session again after a new token."""
+        task = self.following
+        if task is None or task.done() or task is asyncio.current_task():
+            return
+        if "/iserver/" in path:
+            await asyncio.wait({task}, timeout=FOLLOW_S)
 
     async def _kept(self) -> Grant | None:
         found = await self._keep.load() if self._keep is not None else None
@@ -206,13 +221,19 @@ class OAuth:
             if self._keep is not None:
                 await self._keep.save(None)
 
-    def refusal(self, what: str, status: int, said: str, query: bool) -> NotLoggedIn:
-        """What a request's refusal means when a new token was of no use."""
+    def refusal(self, method: str, path: str, status: int, said: str, *, query: bool) -> NotLoggedIn:
+        """What a request's refusal means when a new token was of no use, or it may not be sent twice."""
         text = f": {said.strip().rstrip('.')}" if said.strip() else ""
+        what = f"{method} {path}: IBKR does not take the token (status {status}){text}."
+        if changes_orders(method, path):
+            return NotLoggedIn(
+                f"{what} The request was not sent again.",
+                "There is a new token by now; look at the order list before you try again.",
+            )
         fix = "Get a new token: ibtui login"
         if query and self.way.name == "oauth1":
             fix += '; if only requests with a query are refused, try oauth_query = "raw" in the profile'
-        return NotLoggedIn(f"{what}: IBKR does not take the token (status {status}){text}.", f"{fix}.")
+        return NotLoggedIn(what, f"{fix}.")
 
     async def _ahead(self, old: Grant) -> Grant:
         """Renew a token that still is good; that this fails now does no harm yet."""

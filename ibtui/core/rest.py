@@ -200,6 +200,7 @@ class Rest:
         if self.oauth is not None:
             # Getting a token takes requests of its own, which are not this one's time.
             await self.oauth.ready()
+            await self.oauth.followed(path)
         async with self.pacing.slot(verb, path):
             response = await self._exchange(self._api, request, what)
         return self._read(response, what)
@@ -298,8 +299,9 @@ class Rest:
             self.pacing.fine()
         if error is not None:
             if self.oauth is not None and type(error) is NotLoggedIn and response.status_code in REFUSED:
-                query = bool(response.request.url.query)
-                error = self.oauth.refusal(what, response.status_code, failures.said(content, body), query)
+                url, said = response.request.url, failures.said(content, body)
+                verb, path = what.split(" ", 1)
+                error = self.oauth.refusal(verb, path, response.status_code, said, query=bool(url.query))
             raise error
         if not text:
             return body
