@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ibtui import IbkrClient
+from ibtui.clock import SystemClock
+from ibtui.core import ways
 from ibtui.core.trust import Trust
 from ibtui.errors import NotLoggedIn, TokenRefused, TradingLocked, Unreachable, UsageError
 from tests.conftest import Sim
@@ -48,22 +51,178 @@ async def until(condition: Callable[[], Any], seconds: float = 15.0) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("target", [first, second], ids=["oauth1", "oauth2"])
-async def test_the_whole_way(sim: Sim, target: Callable[[Sim], dict[str, Any]]) -> None:
+async def act(sim: Sim, action: str, **more: Any) -> Any:
+    return await control(sim, "oauth", {"action": action, **more})
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "SETTLE_S", 0.1)
+
+
+KINDS = pytest.mark.parametrize("target", [first, second], ids=["oauth1", "oauth2"])
+Target = Callable[[Sim], dict[str, Any]]
+
+
+@KINDS
+async def test_the_whole_way(sim: Sim, target: Target) -> None:
     async with asyncio.timeout(40), client(sim, target(sim)) as direct:
         assert (await direct.init(settle=0.1)).ready
         assert direct.oauth is not None and direct.oauth.grant is not None
-        left = direct.oauth.left
-        assert left is not None and left.total_seconds() > 23 * 3600
+        left, age = direct.oauth.left, direct.oauth.age
+        assert left is not None and age is not None
+        assert left.total_seconds() > 23 * 3600 and age.total_seconds() < 60
         accounts = await direct.request("/portfolio/accounts")
         assert accounts[0]["id"] == direct.store.selected
         found = await direct.request("/trsrv/stocks", params={"symbols": "AAPL,AMZN"})
         assert set(found) == {"AAPL", "AMZN"}
         with pytest.raises(TradingLocked):
             await direct.request("/iserver/account/orders", "POST", {"orders": []})
+        async with direct.socket().market_data(265598, ["31"]) as messages:
+            assert (await anext(messages))["conid"] == 265598
         await direct.watch(tickle_every=0)
-        await direct.load("accounts", "positions")
-        books = await control(sim, "books")
-        assert direct.store.positions and books
+        await direct.load("positions")
+        await until(lambda: direct.store.orders and direct.store.positions)
         await direct.logout()
-        assert direct.oauth.grant is None
+        assert direct.oauth.grant is None and direct.oauth.age is None
+
+
+@KINDS
+async def test_ten_requests_with_a_dead_token_lead_to_one_new_token(sim: Sim, target: Target) -> None:
+    async with asyncio.timeout(30), client(sim, target(sim)) as direct:
+        await direct.init(settle=0.1)
+        socket = direct.socket()
+        await socket.open()
+        assert direct.oauth is not None
+        old = direct.oauth.grant
+        await act(sim, "expire")
+        paths = ["/trsrv/stocks?symbols=AAPL"] * 5 + ["/iserver/secdef/search?symbol=AAPL"] * 5
+        async with asyncio.TaskGroup() as group:
+            for path in paths:
+                group.create_task(direct.request(path))
+        assert direct.oauth.grant != old
+        route = "/oauth/live_session_token" if target is first else "/sso-sessions"
+        assert await asked(sim, route) == 2
+        await until(lambda: socket.is_open and not direct._tasks._tasks)
+        assert (await direct.status()).ready
+        await socket.close()
+
+
+async def test_an_order_is_not_sent_twice(sim: Sim) -> None:
+    async with asyncio.timeout(30), client(sim, first(sim), read_only=False) as direct:
+        await direct.init(settle=0.1)
+        assert direct.oauth is not None
+        old = direct.oauth.grant
+        await act(sim, "expire")
+        account = direct.store.selected
+        with pytest.raises(NotLoggedIn, match="order list"):
+            await direct.request(f"/iserver/account/{account}/orders", "POST", {"orders": []})
+        assert direct.oauth.grant != old
+        assert await asked(sim, f"/{account}/orders") == 1
+
+
+@KINDS
+async def test_a_token_is_renewed_before_it_ends(sim: Sim, target: Target) -> None:
+    async with asyncio.timeout(30), client(sim, target(sim), clock=Later()) as direct:
+        clock = direct.clock
+        assert isinstance(clock, Later) and direct.oauth is not None
+        await direct.tickle()
+        first_one = direct.oauth.grant
+        assert first_one is not None
+        if target is first:  # an SSO session of 2.0 does not live so long without a tickle
+            await control(sim, "clock", {"advance_s": 23.5 * 3600})
+            clock.offset = 23.5 * 3600
+            await direct.tickle()
+            assert direct.oauth.grant == first_one
+        await control(sim, "clock", {"advance_s": 24 * 3600 - 300 - clock.offset})
+        clock.offset = 24 * 3600 - 300
+        left = direct.oauth.left
+        assert left is not None and left.total_seconds() < 0
+        await direct.tickle()
+        assert direct.oauth.grant != first_one
+
+
+async def test_a_consumer_that_is_not_active_yet(sim: Sim) -> None:
+    await act(sim, "deactivate")
+    async with asyncio.timeout(20), client(sim, first(sim)) as direct:
+        with pytest.raises(TokenRefused, match="not active yet") as caught:
+            await direct.tickle()
+        assert caught.value.waiting_helps and "ibtui oauth check" in caught.value.fix
+        assert caught.value.exit_code == 5
+        with pytest.raises(TokenRefused):
+            await direct.tickle()
+        assert await asked(sim, "/live_session_token") == 1  # told again without asking again
+        await act(sim, "activate")
+        assert direct.oauth is not None
+        await direct.oauth.obtain()
+        await direct.tickle()
+
+
+async def test_what_is_wrong_with_a_registration_is_told(sim: Sim) -> None:
+    given = first(sim)
+    swapped = {**given, "signature": given["encryption"], "encryption": given["signature"]}
+    with pytest.raises(UsageError, match="swapped"):
+        client(sim, swapped)
+    with pytest.raises(UsageError, match="cut off"):
+        client(sim, {**given, "accessTokenSecret": given["accessTokenSecret"][:200]})
+    with pytest.raises(UsageError, match="dhPrime is missing"):
+        client(sim, {**given, "dhPrime": ""})
+    with pytest.raises(UsageError, match="lack client_id"):
+        client(sim, second(sim, client_id=""))
+    with pytest.raises(UsageError, match="public one"):
+        client(sim, second(sim, private_key="-----BEGIN PUBLIC KEY-----"))
+    other_prime = f"{int(given['dhPrime'], 16) + 2:x}"
+    async with asyncio.timeout(20), client(sim, {**given, "dhPrime": other_prime}) as direct:
+        with pytest.raises(UsageError, match="prime here is not the registered one"):
+            await direct.tickle()
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"client_id": "nobody"}, "oauth2_client_id"),
+        ({"credential": "nobody"}, "oauth2_credential"),
+        ({"scope": "account.read"}, "scope"),
+        ({"audience": "elsewhere"}, "oauth2_audience"),
+    ],
+)
+async def test_what_is_wrong_with_an_oauth2_client_is_told(
+    sim: Sim, change: dict[str, str], match: str
+) -> None:
+    async with asyncio.timeout(20), client(sim, second(sim, **change)) as direct:
+        with pytest.raises(TokenRefused) as caught:
+            await direct.tickle()
+        assert match in caught.value.fix
+
+
+async def test_query_forms(start_sim: Any, tmp_path: Path) -> None:
+    scenario = tmp_path / "raw.toml"
+    scenario.write_text('[quirks]\noauth_forms = "query_raw"\n')
+    sim = start_sim("--scenario", str(scenario))
+    async with asyncio.timeout(30), client(sim, first(sim), oauth_query="raw") as direct:
+        found = await direct.request("/trsrv/stocks", params={"symbols": "AAPL,BRK B"})
+        assert "AAPL" in found
+    async with asyncio.timeout(30), client(sim, first(sim)) as direct:
+        await direct.tickle()
+        with pytest.raises(NotLoggedIn, match="oauth_query"):
+            await direct.request("/trsrv/stocks?symbols=AAPL")
+        await direct.tickle()  # the token itself is fine
+    with pytest.raises(UsageError, match="left_out, raw, url"):
+        client(sim, first(sim), oauth_query="other")
+
+
+async def test_nobody_there(sim: Sim) -> None:
+    given = first(sim)
+    sim.stop()
+    async with asyncio.timeout(20), client(sim, given, timeout=3) as direct:
+        with pytest.raises(Unreachable, match="Nothing answers"):
+            await direct.request("/tickle", "POST")
+
+
+class Later(SystemClock):
+    """The real clock, some time on."""
+
+    offset = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.offset)
