@@ -64,7 +64,7 @@ class Machine:
         self._stop = ""
         """Why there is no login before a person has done something."""
         self._stopped_at = 0
-        """Attempts used at that time: fewer mean that somebody has reset them."""
+        """Attempts used at the last look: fewer mean that somebody has reset them."""
         self._rival = self._reclaim = False
         self._yield: tuple[datetime, float] | None = None
         self._dead: float | None = None
@@ -75,7 +75,10 @@ class Machine:
         self._open = Pace((15.0, 30.0, 60.0, 120.0, 300.0))
         self._take = Pace((60.0, 300.0, 900.0, 1800.0))
         self._revive = Pace((5.0, 15.0, 60.0, 300.0))
+        self._unseen = False
+        """A deed has ended; what came of it is not seen yet."""
         self._told: list[Told] = []
+        self._last_told = ""
         self.keeping = Keeping(mode="on" if policy.keeps else "off")
         self._reckon(now)
 
@@ -86,6 +89,7 @@ class Machine:
         self._jumped(now)
         self._means = means
         self._looked, self._look_now, self._look_by = now.mono, False, math.inf
+        self._unseen = False
         old = self._sight.kind if self._sight is not None else None
         self._sight = sight
         if sight.kind is old:
@@ -96,13 +100,14 @@ class Machine:
             self._well(now)
         if self._stop and means.facts.attempts < self._stopped_at:
             self._stop = ""
+        self._stopped_at = means.facts.attempts
         self._reckon(now)
 
     def did(self, now: Moment, deed: Deed, error: IbtuiError | None = None) -> None:
         """A deed other than a look has ended, with `error` if it failed."""
         pace = {Deed.OPEN: self._open, Deed.TAKE: self._take, Deed.LOGIN: self._login}.get(deed, self._revive)
         pace.spend(now.mono)
-        self._look_now = True
+        self._look_now, self._unseen = True, error is None or deed is Deed.LOGIN
         if error is None and deed is Deed.REVIVE:
             self._dead, self._cause = None, "the gateway was started anew"
         elif error is None and deed is Deed.LOGIN:
@@ -114,7 +119,9 @@ class Machine:
     def died(self, now: Moment) -> None:
         """The gateway process has ended although nobody asked it to."""
         self._dead = now.mono
-        self._cause = "the gateway has ended"
+        if self._sight is not None and self._sight.kind is not Kind.DOWN:
+            self._turned(now, self._sight.kind, Kind.DOWN)
+        self._sight = Sight(Kind.DOWN)
         self._look_now = True
         self._reckon(now)
 
@@ -171,14 +178,18 @@ class Machine:
     def begin(self, now: Moment, deed: Deed) -> None:
         """A deed is about to be done; tells the time line why."""
         if deed is Deed.LOGIN:
-            last = self.keeping.last
-            slept = last is not None and last < reset.last_reset(self.policy.region, now.wall)
-            cause = "IBKR's nightly reset" if slept and not self._cause else self._cause
-            self._tell(f"logging in again: {cause or 'the login has ended'}")
+            self._tell(f"logging in again: {self._because(now)}")
         elif deed is Deed.REVIVE:
             self._tell("starting the gateway again")
         elif deed is Deed.TAKE:
             self._tell("taking the brokerage session back")
+
+    def _because(self, now: Moment) -> str:
+        """Why the login has ended."""
+        last = self.keeping.last
+        if not self._cause and last is not None and last < reset.last_reset(self.policy.region, now.wall):
+            return "IBKR's nightly reset"
+        return self._cause or "the login has ended"
 
     def take_told(self) -> list[Told]:
         """New lines for the time line."""
@@ -194,7 +205,7 @@ class Machine:
         if kind is Kind.READY:
             keeps = self.policy.keeps and not self._paused
             return min(self._look_by, self._looked + self._tickle_s if keeps else math.inf)
-        rarer = self._look_s * 2.0 ** (max(0, self._same - BRISK) // 4)
+        rarer = self._look_s * 2.0 ** min(10, max(0, self._same - BRISK) // 4)
         return self._looked + min(rarer, max(self._look_s, SLOWEST.get(kind, SLOW_S)))
 
     def _turned(self, now: Moment, old: Kind | None, new: Kind) -> None:
@@ -217,7 +228,9 @@ class Machine:
         self._cause = "another program had taken the brokerage session"
         if self.policy.competing == "yield" and self._yield is None and self.policy.acts:
             self._reclaim = False
-            self.yield_for(now, self.policy.yield_minutes)
+            minutes = self.policy.yield_minutes
+            self._tell(f"another program has the brokerage session: left to it for {minutes} min", "warn")
+            self.yield_for(now, minutes)
 
     def _well(self, now: Moment) -> None:
         self._wanted, self._stop, self._cause = True, "", ""
@@ -229,7 +242,7 @@ class Machine:
             self._reclaim = False
             self._met_rival(now)
         elif deed is Deed.LOGIN and needs_person(error):
-            self._stop, self._stopped_at = str(error), self._means.facts.attempts
+            self._stop = str(error)
         elif deed is not Deed.LOGIN and not isinstance(error, NotLoggedIn):
             self._tell(f"{DOING[deed]} did not work: {error.what}", "warn")  # a login tells its own
 
@@ -268,14 +281,17 @@ class Machine:
         return plan
 
     def _tell(self, text: str, level: str = "info") -> None:
-        if self.policy.acts:
+        if self.policy.acts and text != self._last_told:
             self._told.append(Told(text, level))
+            self._last_told = text
 
     # Plans -------------------------------------------------------------------------
 
     def _plan(self, now: Moment) -> Plan:
         if self._paused:
             return Plan("paused", self._paused)
+        if self._unseen:
+            return Plan(self.keeping.mode, self.keeping.why, until=self.keeping.until)
         if not self.policy.keeps:
             return Plan("off")
         if not self.policy.acts or self._sight is None:
@@ -343,7 +359,7 @@ class Machine:
         if self._login.tries:
             told = f"{why}; IBKR is in {window.name}" if window else f"{why}; trying again"
             return Plan("waiting", told, deed, due, wall_of(now, due))
-        return Plan("on", f"{why}; logging in again", deed, due)
+        return Plan("on", f"logging in again: {self._because(now)}", deed, due)
 
     def _no_login(self, now: Moment) -> str:
         """Why this cannot log in by itself; empty when it can."""
