@@ -60,6 +60,15 @@ def _interval(key: str) -> float:
     return 0.0
 
 
+class _Budget:
+    """One route's: `free` is when the next may leave, `waiting` how many stand before a newcomer."""
+
+    def __init__(self) -> None:
+        self.free = 0.0
+        self.waiting = 0
+        self.turn = asyncio.Lock()
+
+
 class Pacing:
     """Hands out slots in order of asking. One per session, shared by REST and WebSocket.
 
@@ -73,7 +82,7 @@ class Pacing:
         self.clock = clock or SystemClock()
         self.max_wait = max_wait
         self._sent: deque[float] = deque(maxlen=PER_SECOND)
-        self._free: dict[str, float] = {}
+        self._budgets: dict[str, _Budget] = {}
         self._history = asyncio.Semaphore(HISTORY_AT_ONCE)
         self._order = asyncio.Lock()
         self._blocked_until = 0.0
@@ -87,9 +96,8 @@ class Pacing:
             errors.Pacing: the wait would be longer than `max_wait`.
         """
         key = route(method, path)
-        await self._path(key)
         if key != _HISTORY:
-            await self.frame()
+            await self._path(key)
             yield
             return
         async with self._history:
@@ -113,20 +121,22 @@ class Pacing:
     async def _path(self, key: str) -> None:
         interval = _interval(key)
         if not interval:
+            await self.frame()
             return
-        now = self.clock.monotonic()
-        start = max(now, self._free.get(key, now))
-        self._refuse(start - now, key)
-        self._free[key] = start + interval
-        if start <= now:
-            return
+        budget = self._budgets.setdefault(key, _Budget())
+        left = max(0.0, budget.free - self.clock.monotonic())
+        self._refuse(left + budget.waiting * interval, key)
+        budget.waiting += 1
         try:
-            await self.clock.sleep(start - now)
-        except asyncio.CancelledError:
-            # Give the place back unless somebody has queued up behind it.
-            if self._free.get(key) == start + interval:
-                self._free[key] = start
-            raise
+            async with budget.turn:
+                left = budget.free - self.clock.monotonic()
+                if left > 0:
+                    await self.clock.sleep(left)
+                await self.frame()
+                # Counted from when it leaves: the global budget may have held it back.
+                budget.free = self.clock.monotonic() + interval
+        finally:
+            budget.waiting -= 1
 
     def _refuse(self, wait: float, what: str) -> None:
         if wait > self.max_wait:

@@ -120,11 +120,29 @@ async def test_a_cancelled_wait_gives_its_place_back() -> None:
             pass
 
     await orders()
-    before = dict(pacing._free)
+    budget = pacing._budgets["GET /iserver/account/orders"]
+    before = budget.free
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await orders()
-    assert pacing._free == before
+    assert (budget.free, budget.waiting) == (before, 0)
+
+
+async def test_a_budget_counts_from_when_a_request_leaves() -> None:
+    clock = FakeClock()
+    pacing = Pacing(clock)
+    left: list[float] = []
+
+    async def orders() -> None:
+        async with pacing.slot("GET", "/iserver/account/orders"):
+            left.append(clock.monotonic())
+
+    for _ in range(10):
+        await pacing.frame()
+    await orders()
+    await orders()
+    # The first was held back by the others, and the second is five seconds behind it all the same.
+    assert left[0] >= 1.0 and left[1] - left[0] >= 5.0
 
 
 async def test_frames_count() -> None:

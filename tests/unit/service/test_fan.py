@@ -268,17 +268,6 @@ async def test_a_lost_upstream_sends_everybody_back(gateway: Gateway) -> None:
         assert len(relay.fan.readers) == 2
 
 
-async def test_a_new_token_opens_a_new_upstream_socket(gateway: Gateway) -> None:
-    up = Upstream(gateway)
-    async with between(gateway) as (_, path, _), listening(path) as one:
-        await until(lambda: one.of("sts"))
-        up.token = "token-2"
-        await asyncio.sleep(1.1)
-        await one.client.tickle()
-        await until(lambda: up.opened == 2 and one.states.count("open") == 2)
-        assert len(up.open) == 1
-
-
 async def test_the_reason_why_there_is_no_socket(gateway: Gateway) -> None:
     up = Upstream(gateway)
     gateway.on("POST /tickle", text="", status=401)
