@@ -15,14 +15,15 @@ from urllib.parse import urlsplit
 from ibtui import config, paths
 from ibtui.config import LOOPBACK, Addresses, Profile
 from ibtui.core.models import Lamp
-from ibtui.errors import CertificateMismatch, GatewayDown, GatewayFault, UsageError
+from ibtui.errors import GatewayDown, GatewayFault, UsageError
 from ibtui.gateway import health
 from ibtui.gateway.health import Health, Kind
 from ibtui.gateway.install import Shelf, is_stand_in
 from ibtui.gateway.process import GatewayProcess
 from ibtui.gateway.spec import Spec, command_spec, java_spec, port_of
-from ibtui.gateway.state import Info, State
+from ibtui.gateway.state import State
 from ibtui.service import pins, program
+from ibtui.service.lamps import lamp_of, running_lamp
 from ibtui.service.runtime import Progress
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from ibtui.core.trust import Trust
 
 DEFAULTS = Addresses()
-LOG_IN = "log in: l here, or ibtui login"
-START = "start it: s here, or ibtui gateway start"
+LOG_IN = "Log in: l here, or ibtui login"
+START = "Start it: s here, or ibtui gateway start"
+GET_ONE = "Install one: i here, or ibtui gateway install"
 INSTALLED = "installed"
 """As `gateway_dir`: the gateway that `ibtui gateway install` put here."""
 
@@ -120,7 +122,7 @@ def gateway_folder(profile: Profile) -> Path:
         return Path(profile.gateway_dir)
     found = Shelf().current
     if found is None:
-        raise UsageError("No gateway is installed.", "Get one: ibtui gateway install")
+        raise UsageError("No gateway is installed.", GET_ONE)
     return found.folder
 
 
@@ -129,13 +131,13 @@ class ExternalHost:
 
     ours = False
     auth_folder: Path | None = None
-    start_fix = "start it where it runs"
+    start_fix = "Start it where it runs"
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._url = profile.gateway_url.rstrip("/")
         if urlsplit(self._url).hostname in LOOPBACK:
-            self.start_fix = "start it where it runs; or get one: ibtui gateway install, then gateway start"
+            self.start_fix = f"{self.start_fix}. Or i{GET_ONE[1:]}"
 
     async def start(self, progress: Progress) -> Lamp:
         lamp = await self.look()
@@ -321,7 +323,7 @@ class ProcessHost:
 class DemoHost(ProcessHost):
     """The simulator as a stand-in for the gateway: tied to us, in a folder that goes with us."""
 
-    start_fix = "start it again: s"
+    start_fix = "Start it again: s"
 
     def __init__(self, profile: Profile) -> None:
         super().__init__(profile)
@@ -352,48 +354,3 @@ class DemoHost(ProcessHost):
     async def close(self) -> None:
         await super().close()
         await asyncio.to_thread(shutil.rmtree, self._folder, True)
-
-
-def running_lamp(info: Info) -> Lamp:
-    """A gateway that answers."""
-    parts = [f"pid {info.pid}"] if info.pid else []
-    if info.state is State.EXTERNAL:
-        parts.append("started elsewhere")
-    parts.append(info.url)
-    if info.rss:
-        parts.append(f"{info.rss // 1_000_000} MB")
-    if info.restarts:
-        parts.append("1 restart" if info.restarts == 1 else f"{info.restarts} restarts")
-    fix = "restart it: its settings have changed since" if info.outdated else ""
-    return Lamp(state="on", since=info.since, reason=" · ".join(parts), fix=fix)
-
-
-def lamp_of(found: Health, url: str, start_fix: str) -> Lamp:
-    """What one look at an address means."""
-    match found.kind:
-        case Kind.UP:
-            return Lamp(state="on", reason=url)
-        case Kind.NOTHING:
-            return Lamp(
-                state="off", reason=f"nothing answers at {url}" if url else "not running", fix=start_fix
-            )
-        case Kind.CERTIFICATE:
-            error = CertificateMismatch(
-                f"{url} shows another certificate than the pinned one; nothing was sent to it",
-                "if you replaced it yourself, put the new fingerprint into the profile",
-            )
-            return Lamp(state="off", reason=error.what, fix=f"{error.fix}: {found.fingerprint}")
-        case Kind.DENIED:
-            return Lamp(
-                state="off",
-                reason=f"{url} does not let this machine in",
-                fix="add its address to ips.allow in conf.yaml",
-            )
-        case Kind.HANG:
-            return Lamp(state="off", reason=f"{url} accepts and does not answer", fix="restart the gateway")
-        case _:
-            return Lamp(
-                state="off",
-                reason=f"{url}: {found.detail}",
-                fix="another program may hold the port; check gateway_url",
-            )

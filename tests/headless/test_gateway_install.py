@@ -255,7 +255,7 @@ def test_a_gateway_elsewhere_stays_elsewhere(run: Run, live_sim: Sim) -> None:
     write_settings(live_sim)
     assert run("gateway", "install").code == 0
     write_settings(live_sim, gateway_url="https://192.0.2.1:5000", fingerprint="ab" * 32)
-    assert host.host_for(config.load().chosen()).start_fix == "start it where it runs"
+    assert host.host_for(config.load().chosen()).start_fix == "Start it where it runs"
     # One on this machine that somebody else runs is used as before, and not stopped.
     write_settings(live_sim, gateway_url=live_sim.url, ca_file=live_sim.cert)
     assert run("status", "--json").json["ready"] is True
