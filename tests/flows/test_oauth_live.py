@@ -72,8 +72,6 @@ async def test_the_whole_way(sim: Sim, target: Target) -> None:
         left, age = direct.oauth.left, direct.oauth.age
         assert left is not None and age is not None
         assert left.total_seconds() > 23 * 3600 and age.total_seconds() < 60
-        accounts = await direct.request("/portfolio/accounts")
-        assert accounts[0]["id"] == direct.store.selected
         found = await direct.request("/trsrv/stocks", params={"symbols": "AAPL,AMZN"})
         assert set(found) == {"AAPL", "AMZN"}
         with pytest.raises(TradingLocked):
@@ -82,6 +80,8 @@ async def test_the_whole_way(sim: Sim, target: Target) -> None:
             assert (await anext(messages))["conid"] == 265598
         await direct.watch(tickle_every=0)
         await direct.load("positions")
+        found = await direct.request(f"/portfolio/{direct.store.selected}/positions/0")
+        assert {row["conid"] for row in found} <= {row.conid for row in direct.store.positions.values()}
         await until(lambda: direct.store.orders and direct.store.positions)
         await direct.logout()
         assert direct.oauth.grant is None and direct.oauth.age is None
