@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ibtui.core.trust import Trust
 
 _log = logging.getLogger("ibtui.oauth")
-GET_ONE = "get one: s here, or ibtui login"
+GET_ONE = "Get one: s here, or ibtui login"
 CONFIGURE = "Make one: ibtui oauth configure"
 
 
