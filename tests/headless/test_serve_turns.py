@@ -50,6 +50,11 @@ def fault(env: dict[str, str], path: str, kind: str, seconds: float) -> None:
     httpx.post(url, json=wish, verify=tls(), timeout=10, trust_env=False).raise_for_status()
 
 
+def session(env: dict[str, str], action: str) -> None:
+    url = f"https://127.0.0.1:{env['IB_GATEWAY_PORT']}/sim/session"
+    httpx.post(url, json={"action": action}, verify=tls(), timeout=10, trust_env=False).raise_for_status()
+
+
 def test_starts_share_one_and_a_login_waits_for_it(served: Served, env: dict[str, str]) -> None:
     with served.client() as client, ThreadPoolExecutor(12) as pool:
         starts = [pool.submit(client.post, URL) for _ in range(10)]
@@ -115,3 +120,22 @@ def test_a_stop_ends_a_start_that_is_at_work(tmp_path: Path) -> None:
         assert replies[0].status_code == 400
         assert replies[0].json() == "Error launching gateway: Error: It was stopped meanwhile. Ask again."
         assert not alive(pid)
+
+
+def test_a_password_is_kept_in_memory_where_that_is_wished(env: dict[str, str]) -> None:
+    env["IBTUI_PROFILES_DEFAULT_RELOGIN"] = "memory"
+    with serving(env) as served:
+        assert served.ask("POST").json() == "OK"
+        who = user(env)
+        assert served.ask("PUT", json=body(who)).status_code == 200
+        pid = gateway_pid()
+        assert pid is not None
+        session(env, "logout")
+        wait_for(lambda: served.ask("GET", "/api/status") and len(logins(env)) == 2)
+        wait_for(lambda: served.ask("GET", "/api/status").json()["ready"])
+        assert logins(env) == [who["username"]] * 2
+        # Dropped with the stop: after a new start nobody logs in.
+        assert served.ask("DELETE").json() == "OK"
+        assert served.ask("POST").json() == "OK"
+        assert served.ask("GET", "/api/status").json()["sso"]["state"] == "off"
+        assert logins(env) == [] and who["password"] not in served.said
