@@ -34,7 +34,7 @@ _LINE = 64 * 1024
 _SIEVE = 20_000
 
 
-async def make(progress: Callable[[str], None], command: tuple[str, ...] = CHILD) -> KeySet:
+async def make(progress: Callable[[str], None]) -> KeySet:
     """A new set of keys. `progress` hears of each of `STEPS`; cancelling ends the process at once.
 
     Raises:
@@ -42,7 +42,7 @@ async def make(progress: Callable[[str], None], command: tuple[str, ...] = CHILD
     """
     try:
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *CHILD,
             stdin=asyncio.subprocess.PIPE,  # never written to: its end is how the child learns of ours
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

@@ -6,7 +6,6 @@ import asyncio
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from ibtui import paths
 from ibtui.service import keyfiles, keymaking, output
@@ -63,7 +62,7 @@ async def _make(profile: str, folder: Path | None) -> tuple[KeySet, Path]:
     return made, target
 
 
-async def make_with_clock(**more: Any) -> KeySet:
+async def make_with_clock() -> KeySet:
     """Make keys and say on standard error what is being made, at a terminal with the time it takes."""
     stage = ""
     began = time.monotonic()
@@ -84,11 +83,11 @@ async def make_with_clock(**more: Any) -> KeySet:
         sys.stderr.flush()
 
     if not sys.stderr.isatty():
-        return await keymaking.make(progress, **more)
+        return await keymaking.make(progress)
     try:
         async with asyncio.TaskGroup() as group:
             ticking = group.create_task(clock())
-            made = await keymaking.make(progress, **more)
+            made = await keymaking.make(progress)
             ticking.cancel()
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None

@@ -181,8 +181,10 @@ def check(results: Sequence[Check], result: str, running: bool) -> list[Line]:
         *checks(results, running),
         line(""),
     ]
-    if running or not results:
+    if running:
         return head
+    if not results:
+        return [*head, key("enter", "see whether all fits together")]
     if all(it.ok for it in results):
         return [
             *head,
@@ -278,8 +280,8 @@ def verdict(found: Check | None) -> Line:
     if found is None:
         return line("")
     if found.ok:
-        return line("   ", ("✓ ", "good"), (clean(found.detail), "muted"))
-    return line("   ", ("▲ ", "warn"), clean(found.problem))
+        return line((" ✓ ", "good"), (clean(found.detail), "muted"))
+    return line((" ▲ ", "warn"), clean(found.problem))
 
 
 def saved() -> Line:

@@ -118,7 +118,11 @@ class OAuthWork(Pane):
         await asyncio.to_thread(self.setup.take, found, self.ibtui.now())
         self._remarks = found.remarks
         await self._kept()
-        self.show(PAGES[self.state.step] if found.consumer_key and not found.remarks else "keys")
+        if found.consumer_key:
+            await self._self_test()
+            self.below([part for remark in found.remarks for part in present.trouble(remark)])
+        else:
+            self.show("keys")
 
     async def _then(self, change: Callable[[], object], page: str) -> None:
         await asyncio.to_thread(change)
