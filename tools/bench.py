@@ -1,6 +1,6 @@
 """Figures of speed and size, all measured in this run, each beside a peer where there is one.
 
-python tools/bench.py [--quick] [--only start,keys,login,stream,rest,screen,memory]
+python tools/bench.py [--quick] [--only start,keys,login,oauth,stream,rest,screen,memory]
 
 Ratios are ours by the peer's, taken pair by pair in turn; their median is shown and between which
 values they lay. Quote ratios, and CPU rather than wall time where the machine is not quiet.
@@ -19,10 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools import bench_live, bench_login, bench_net, bench_start
+from tools import bench_live, bench_login, bench_net, bench_oauth, bench_start
 from tools.bench_report import ROOT, Figure, Section, facts, header, lines
 
-_PARTS = ("start", "keys", "login", "stream", "rest", "screen", "memory")
+_PARTS = ("start", "keys", "login", "oauth", "stream", "rest", "screen", "memory")
 
 
 def stream_section(home: Path, rounds: int, count: int) -> Section:
@@ -85,6 +85,7 @@ def sections(home: Path, *, quick: bool) -> dict[str, Callable[[], Section]]:
         "start": lambda: bench_start.paint_section(home, 4 if quick else 11),
         "keys": lambda: bench_start.key_section(home, 1 if quick else 5),
         "login": lambda: bench_login.login_section(home, 3 if quick else 11),
+        "oauth": lambda: bench_oauth.section(1 if quick else 5),
         "stream": lambda: stream_section(home, 3 if quick else 7, 50_000 if quick else 150_000),
         "rest": lambda: rest_section(home, 1 if quick else 5, 500 if quick else 1500),
         "screen": lambda: bench_live.live_section(home, 2 if quick else 10),
