@@ -361,6 +361,32 @@ async def test_a_slow_reader_gets_the_latest_values_and_every_order() -> None:
     assert pipe.written[-1] == fan_reader.frame(b'{"topic":"smd+1","31":"x"}')
 
 
+async def test_who_does_not_read_holds_nobody_up(gateway: Gateway) -> None:
+    up = Upstream(gateway)
+    async with between(gateway) as (relay, path, _), listening(path) as quick:
+        await quick.say(PRICES)
+        reader, writer = await asyncio.open_unix_connection(path, limit=1024)
+        key = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        key += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        writer.write(f"GET /v1/api/ws HTTP/1.1\r\nHost: x\r\n{key}\r\n".encode())
+        writer.write(Frame(Opcode.TEXT, PRICES.encode()).serialize(mask=True))
+        await until(lambda: len(relay.fan.readers) == 2 and relay.fan.readers[1].topics)
+        padding = "x" * 200
+        for n in range(8_000):
+            await up.say({"topic": "smd+1", "conid": 1, "31": str(n), "7": padding})
+        await until(lambda: quick.messages[-1].get("31") == "7999")
+        slow = relay.fan.readers[1]
+        assert len(quick.messages) > 1_000
+        assert slow.behind > 1_000 and slow._bytes < fan_reader.SOFT + 1_000
+        # When it reads again, it has the latest.
+        found = b""
+        async with asyncio.timeout(5):
+            while b'"31":"7999"' not in found:
+                found = found[-2_000:] + await reader.read(65_536)
+        writer.close()
+        await until(lambda: len(relay.fan.readers) == 1)
+
+
 async def test_a_reader_that_does_not_read_at_all_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fan_reader, "HARD", 20_000)
     pipe: Any = Pipe()
