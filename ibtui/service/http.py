@@ -195,11 +195,12 @@ class HttpDoor:
     async def _stop_gateway(self) -> None:
         await self._start.cancel()
         runtime = self._runtime
+        answers = runtime.status.gateway.state == "on"
         try:
             await runtime.stop_gateway()
         except IbtuiError:
             # Nothing runs here, and nobody's gateway answers: that is what was asked for.
-            if starts_one(runtime.profile) or runtime.status.gateway.state == "on":
+            if answers or starts_one(runtime.profile):
                 raise
 
     # Ours ----------------------------------------------------------------------------

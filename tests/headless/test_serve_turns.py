@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.conftest import Sim
+from tests.headless.conftest import Run
 from tests.headless.serve_tools import (
     Served,
     alive,
@@ -132,10 +135,48 @@ def test_a_password_is_kept_in_memory_where_that_is_wished(env: dict[str, str]) 
         assert pid is not None
         session(env, "logout")
         wait_for(lambda: served.ask("GET", "/api/status") and len(logins(env)) == 2)
-        wait_for(lambda: served.ask("GET", "/api/status").json()["ready"])
         assert logins(env) == [who["username"]] * 2
         # Dropped with the stop: after a new start nobody logs in.
         assert served.ask("DELETE").json() == "OK"
         assert served.ask("POST").json() == "OK"
         assert served.ask("GET", "/api/status").json()["sso"]["state"] == "off"
         assert logins(env) == [] and who["password"] not in served.said
+
+
+def test_second_factors_with_the_node_services_variables(sim: Sim, tmp_path: Path) -> None:
+    twilio, file = sim.ready["twilio"], tmp_path / "store/data.json"
+    env = {
+        "IB_GATEWAY_PORT": sim.url.rpartition(":")[2],
+        "IB_GATEWAY_DATA_STORE_PATH": str(file.parent),
+        "IB_AUTH_USE_IBKEY": "true",
+        "IB_AUTH_TWILIO_ACCOUNT_SID": twilio["sid"],
+        "IB_AUTH_TWILIO_AUTH_TOKEN": twilio["token"],
+        "IBTUI_ADDRESSES_TWILIO": sim.url,
+        "IBTUI_ADDRESSES_TWILIO_CA_FILE": str(sim.cert),
+        "IBTUI_ADDRESSES_LOGIN_HOST": sim.url,
+        "IBTUI_ADDRESSES_LOGIN_CA_FILE": str(sim.cert),
+    }
+    with serving(env) as served:
+        # Somebody else's gateway runs already: that is as good as started, and not ours to stop.
+        assert served.ask("POST").json() == "OK"
+        who = sim.user("5.2a")
+        reply = served.ask("PUT", data=body(who))
+        assert reply.status_code == 200, reply.text
+        kept = json.loads(file.read_text())
+        # Enrolled by itself; the counter that was sent is used up.
+        assert kept["ocra"] and kept["counter"] == 3 and kept["attempts"] == 0
+        assert served.ask("PUT", data=body(who)).status_code == 200
+        assert json.loads(file.read_text())["counter"] == 4
+        reply = served.ask("DELETE")
+        assert reply.status_code == 400
+        assert reply.json().startswith(
+            "Error stopping gateway: Error: This gateway was not started by ibtui."
+        )
+    for secret in (who["password"], kept["ocra"], twilio["token"]):
+        assert secret not in served.said
+
+
+def test_a_counter_that_cannot_work_keeps_it_from_starting(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IB_AUTH_MAX_COUNTER", "101")
+    done = run("serve", "--port", "0")
+    assert done.code == 2 and "IB_AUTH_MAX_COUNTER" in done.err
