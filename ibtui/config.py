@@ -73,6 +73,7 @@ def environment() -> dict[str, str]:
 
 def hand_over(variables: Mapping[str, str]) -> None:
     """Variables that came over a pipe: read like the environment's, seen in no process list."""
+    _handed.clear()
     _handed.update(variables)
 
 

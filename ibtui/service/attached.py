@@ -81,21 +81,23 @@ class AttachedRuntime(LocalRuntime):
         return super().keeping if self._link is None or theirs is None else theirs.keeping
 
     def _take(self, truth: wire.Truth) -> None:
-        """Everything anew."""
+        """Everything but time line and log, which the change stream alone brings."""
         self._theirs = truth
-        board = self._board
-        if truth.events:
-            board.events.clear()
-            board.events.extend(truth.events)
-        if truth.log:
-            board.log.clear()
-            board.log.extend(truth.log)
-        self._hub.publish([Change("event", "*"), Change("log", "*")])
         self._changed()
+
+    def _begin_again(self, truth: wire.Truth) -> None:
+        """Time line and log as they are there."""
+        board = self._board
+        board.events.clear()
+        board.events.extend(truth.events)
+        board.log.clear()
+        board.log.extend(truth.log)
+        self._hub.publish([Change("event", "*"), Change("log", "*")])
 
     def _hear(self, news: wire.News) -> None:
         """One line of the change stream."""
         if news.whole is not None:
+            self._begin_again(news.whole)
             self._take(news.whole)
             return
         old = self._theirs
@@ -292,7 +294,7 @@ class AttachedRuntime(LocalRuntime):
     # Logins run here, where the person is ---------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _telling(self) -> AsyncIterator[None]:
+    async def _told_there(self) -> AsyncIterator[None]:
         """What is written on our board is written on the supervisor's too; then it looks at once."""
         link = self._link
         if link is None:
@@ -312,20 +314,27 @@ class AttachedRuntime(LocalRuntime):
         if link is None:
             await super().login(answers, factor=factor)
             return
+        entered = False
         try:
             if self._profile.direct:
                 # The supervisor gets the token; there is nothing to ask a person.
                 await self._do("start")
-            async with self._telling():
-                await super().login(answers, factor=factor)
+            async with self._told_there():
+                try:
+                    await super().login(answers, factor=factor)
+                finally:
+                    # Also where it was accepted and only the brokerage session is missing.
+                    entered = self.status.sso.state == "on"
         finally:
-            # Also where it was accepted and only the brokerage session is missing.
-            if self._board.status.sso.state == "on":
-                await self._entered(link)
+            await self._entered(link, entered)
 
-    async def _entered(self, link: Link) -> None:
+    async def _entered(self, link: Link, entered: bool) -> None:
+        """Tell the supervisor whose login it was, and give it the password it may hold."""
         given = self._entry.given
         with contextlib.suppress(Lost):  # then there is nobody to keep it
+            if not entered:
+                await self._do("facts", user=self._entry.named)
+                return
             await self._do("entered", user=self._entry.who)
             if given is not None and self._profile.relogin == "memory":
                 await link.hold(given.username, given.password.reveal())
@@ -336,12 +345,12 @@ class AttachedRuntime(LocalRuntime):
             super().hold(who)
 
     async def enroll(self, answers: Answers, pin: Secret) -> None:
-        async with self._telling():
+        async with self._told_there():
             await super().enroll(answers, pin)
-        await self._do("facts")
+        await self._do("facts", user=self._entry.named)
 
     async def export_key(self, path: Path, passphrase: Secret) -> None:
-        async with self._telling():
+        async with self._told_there():
             await super().export_key(path, passphrase)
 
     async def close(self) -> None:

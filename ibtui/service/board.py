@@ -126,8 +126,11 @@ class Board:
         text = redact(text)
         if self.events and (self.events[-1].source, self.events[-1].text) == (source, text):
             return
-        self.events.append(Event(at=self._clock.now(), source=source, text=text, level=level))
-        self._say("said", said=self.events[-1])
+        event = Event(at=self._clock.now(), source=source, text=text, level=level)
+        if self.tell is not None:
+            self._say("said", said=event)
+            return  # it comes back with the other board's
+        self.events.append(event)
         for listener in self.listeners:
             listener(self.events[-1])
         self._hub.publish([Change("event", "*")])

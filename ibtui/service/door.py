@@ -55,6 +55,8 @@ class Desk(Protocol):
     @property
     def user(self) -> str: ...
     @property
+    def digest(self) -> str: ...
+    @property
     def recent(self) -> tuple[list[Event], list[str], int]: ...
 
     def subscribe(self) -> Feed: ...
@@ -117,6 +119,7 @@ class Door:
             keeping=self._keeping(),
             facts=desk.login_facts,
             user=desk.user,
+            digest=desk.digest,
             account_type=desk.profile.account_type,
             terminals=self.attached,
             events=events,
@@ -178,7 +181,7 @@ class Door:
                     wish,
                     lambda text: steps.put_nowait(wire.Step(progress=text)),
                 )
-                steps.put_nowait(wire.Step(truth=self.truth()))
+                steps.put_nowait(wire.Step(truth=self.truth(brief=True)))
             except IbtuiError as error:
                 steps.put_nowait(wire.Step(trouble=wire.Trouble.of(error)))
             finally:

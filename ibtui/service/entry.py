@@ -51,6 +51,11 @@ class Entry:
         """Changes of the profile that are not in the settings file yet."""
 
     @property
+    def named(self) -> str:
+        """Whose login was tried last; empty for nobody's."""
+        return self._named
+
+    @property
     def profile(self) -> Profile:
         """As the settings have it, or as `mean` has changed it."""
         return self.settings.chosen()

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from ibtui.config import Settings
+from ibtui.errors import IbtuiError
+from ibtui.service import spawn
 from ibtui.service.attached import AttachedRuntime
 from ibtui.service.link import find
 
@@ -24,6 +26,11 @@ async def open_runtime(
     """
     profile = settings.chosen()
     link = await asyncio.to_thread(find, profile.name) if profile.mode != "demo" and not alone else None
+    if link is not None and spawns and spawn.wanted(profile):
+        try:
+            link = await spawn.up_to_date(link, settings)
+        except IbtuiError:
+            link = None  # it hangs, or is just ending; the first verb says what is wrong
     return AttachedRuntime(settings, link=link, spawns=spawns, stays=stays)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import select
 import signal
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+import ibtui
 from ibtui import config, paths, sources
 from ibtui.config import Profile, Settings
 from ibtui.errors import IbtuiError
 from ibtui.gateway import launch
 from ibtui.profile import SECRETS
 from ibtui.service import wire
+from ibtui.service.host import starts_one
 from ibtui.service.link import Link, Lost, find
 from ibtui.service.place import Mark, Place
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 START_S = 20.0
 """Seconds until a new one must listen."""
+RELOAD_S = 5.0
+"""Seconds one may take to read its settings anew."""
 END_S = 15.0
 """Seconds one may take to end when asked."""
 _POLL_S = 0.05
@@ -42,12 +47,46 @@ def wanted(profile: Profile) -> bool:
 
 
 async def ensure(settings: Settings) -> Link:
-    """The profile's supervisor, started if there is none.
+    """The profile's supervisor with these settings, started if there is none.
 
     Raises:
         IbtuiError: it could not be started; says why.
     """
-    return await asyncio.to_thread(ensure_now, settings)
+    return await up_to_date(await asyncio.to_thread(ensure_now, settings), settings)
+
+
+async def up_to_date(link: Link, settings: Settings) -> Link:
+    """A supervisor that began with other settings reads them anew; returns it.
+
+    Raises:
+        IbtuiError: it does not answer.
+    """
+    ours = await asyncio.to_thread(digest, settings)
+    theirs = (await link.truth(brief=True)).digest
+    if theirs in ("", ours):
+        return link
+    await link.do("reload", variables=variables(settings, config.environment()))
+    with contextlib.suppress(TimeoutError):  # it kept its own, and its time line says why
+        async with asyncio.timeout(RELOAD_S):
+            await _come_back(link, ours)
+    return link
+
+
+async def _come_back(link: Link, ours: str) -> None:
+    while True:
+        await asyncio.sleep(_POLL_S)
+        try:
+            if (await link.truth(brief=True)).digest == ours:
+                return
+        except Lost:
+            continue  # just between two rounds
+
+
+def digest(settings: Settings) -> str:
+    """What a supervisor works with: profile, addresses, and whether there is a gateway to start."""
+    profile = settings.chosen()
+    what = (profile, settings.addresses, starts_one(profile), ibtui.__version__)
+    return hashlib.sha256(repr(what).encode()).hexdigest()
 
 
 def ensure_now(settings: Settings) -> Link:

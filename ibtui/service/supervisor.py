@@ -15,33 +15,23 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from ibtui.auth import lock
 from ibtui.clock import Clock, SystemClock
 from ibtui.config import Settings
-from ibtui.core.feed import Change
-from ibtui.core.models import Event, Lamp, Status
 from ibtui.errors import IbtuiError, UsageError
-from ibtui.service import wire
-from ibtui.service.board import Told
+from ibtui.service import spawn
 from ibtui.service.door import Door, own_user_alone
-from ibtui.service.local import LocalRuntime
+from ibtui.service.kept import RELOAD, KeptRuntime
 from ibtui.service.place import KEEPING, Mark, Place
 from ibtui.service.relay import Relay
-from ibtui.service.runtime import Progress
-
-if TYPE_CHECKING:
-    from ibtui.core.client import IbkrClient
 
 IDLE_S = 180.0
 """Seconds without anything to keep, and nobody attached, until it ends by itself."""
 LOOK_S = 5.0
 """How often it looks whether that is so."""
-FRESH_S = 2.0
-"""So old a look may be for somebody who only asks how things are."""
 LARGEST = 16 * 1024 * 1024
 """Bytes of a request's body that is passed on."""
 SHORT_S = 1.0
@@ -49,126 +39,6 @@ SHORT_S = 1.0
 
 MakeDoor = Callable[["Supervisor"], AbstractAsyncContextManager[object]]
 """Opens another door (`ibtui serve`: HTTP), closed with the context."""
-
-
-class KeptRuntime(LocalRuntime):
-    """The supervisor's runtime: the profile's keeper, with verbs for callers from elsewhere."""
-
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        super().__init__(settings, clock, keeper=True)
-        self.idle = True
-        """Nothing is to be kept: no gateway was seen yet, or a person has ended it or logged out."""
-        self.ended = ""
-        """Why a caller wants it all to end."""
-        self._looked = -FRESH_S
-
-    @property
-    def user(self) -> str:
-        """Who is logged in, as far as it is known here."""
-        return self._entry.user
-
-    @property
-    def recent(self) -> tuple[list[Event], list[str], int]:
-        """Time line, end of the log, and how many lines the log has had."""
-        return list(self._board.events), list(self._board.log), self._board.logged
-
-    def wake(self) -> None:
-        """Let everybody who follows look again."""
-        self._hub.publish([Change("status", "*")])
-
-    def event(self, source: str, text: str, level: str = "info") -> None:
-        """A line for the time line."""
-        self._board.event(source, text, level)
-
-    async def refresh(self) -> Status:
-        found = await super().refresh()
-        self._looked = self.clock.monotonic()
-        return found
-
-    async def look(self) -> None:
-        """A look, unless one was taken just now; raises as `refresh`."""
-        if self.clock.monotonic() - self._looked > FRESH_S:
-            await self.refresh()
-
-    async def client(self) -> IbkrClient:
-        """The one connection to the gateway; raises as `Host.door`."""
-        return await self._connect()
-
-    async def do(self, verb: str, wish: wire.Wish, progress: Progress) -> None:
-        """A verb that a terminal asks for; raises what it raises, UsageError for an unknown one."""
-        match verb:
-            case "refresh":
-                await self.refresh()
-            case "start":
-                self.idle = False
-                await self.start_gateway(progress)
-            case "stop":
-                await self.stop_gateway()
-                self.idle = True
-            case "logout":
-                await self.logout()
-                self.idle = True
-            case "open":
-                await self.open_brokerage(compete=wish.compete)
-            case "yield":
-                await self.yield_session(wish.minutes)
-            case "entered":
-                self._entry.came(wish.user)
-                self.idle = False
-                self._keeper.asked("login")
-                await self._facts()
-            case "facts":
-                await self._facts()
-            case "mean":
-                self.mean(wish.account_type)
-            case "end":
-                await self.stop_keeping()
-                self.ended = wish.why or "told to"
-                self.wake()
-            case _:
-                raise UsageError(f"The keep-alive knows no {verb!r}.", "It may be of another version.")
-
-    def told(self, told: Told) -> None:
-        """What a terminal tells of the login it runs."""
-        board = self._board
-        match told.what:
-            case "begun":
-                board.acting += 1
-                board.turn += 1
-            case "done":
-                self._verb_over(1)
-            case "lit":
-                board.set(**told.lamps)
-            case "said" if told.said is not None:
-                board.event(told.said.source, told.said.text, told.said.level)
-
-    def _verb_over(self, count: int) -> None:
-        self._board.acting = max(0, self._board.acting - count)
-        self._board.turn += 1
-        self._board.news.set()
-
-    async def conversed(self, begun: int) -> None:
-        """A terminal has told everything, or died with `begun` verbs open: look how things are."""
-        if begun > 0:
-            self._verb_over(begun)
-            for name in ("sso", "brokerage"):
-                lamp: Lamp = getattr(self.status, name)
-                if lamp.state == "busy":
-                    self._board.lit(name, "unknown", "the terminal that was logging in has gone")
-        await self._facts()
-        with contextlib.suppress(IbtuiError):
-            await self.refresh()
-
-    async def _facts(self) -> None:
-        await self._entry.read_facts(self._entry.user)
-        self.wake()
-
-    @property
-    def useless(self) -> bool:
-        """Whether there is nothing to keep."""
-        if self.status.ready:
-            self.idle = False
-        return self.idle and not self._board.acting
 
 
 class Supervisor:
@@ -218,14 +88,19 @@ class Supervisor:
             path, died = await asyncio.to_thread(_prepare, place)
             stack.callback(_clear, place, path)
             self._on_signals(stack)
-            self._runtime = KeptRuntime(settings, self._clock)
+            self._runtime = await self._made(settings)
             stack.push_async_callback(self._leave)
             for make in self._doors:
                 await stack.enter_async_context(make(self))
-            while await self._round(path, died, listening) == "reload":
+            while await self._round(path, died, listening) == RELOAD:
                 settings, died = await self._reloaded(settings), 0
-                await self.runtime.close()
-                self._runtime = KeptRuntime(settings, self._clock)
+                before, self._runtime = self.runtime, await self._made(settings)
+                self._runtime.follow(before)
+                await before.close()
+
+    async def _made(self, settings: Settings) -> KeptRuntime:
+        digest = "" if self._doors else await asyncio.to_thread(spawn.digest, settings)
+        return KeptRuntime(settings, self._clock, digest)
 
     def end(self, why: str) -> None:
         """End in good order."""
@@ -260,9 +135,9 @@ class Supervisor:
         door = Door(runtime, self._since)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(door.close)
-            await stack.enter_async_context(_on_socket(path, door, runtime))
             await runtime.start_keeping()
             self._begin(runtime, died)
+            await stack.enter_async_context(_on_socket(path, door, runtime))
             listening()
             why = await self._over(runtime, door)
             door.end(why)
@@ -291,7 +166,7 @@ class Supervisor:
             elif self._idle_s and now - useless_since >= self._idle_s:
                 return "nothing to keep"
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(min(LOOK_S, self._idle_s / 2) or LOOK_S):
                     await feed.wait()
             feed.drain()
 
@@ -305,7 +180,7 @@ class Supervisor:
             await runtime.close()
 
 
-_SIGNALS = {signal.SIGTERM: "ended by a signal", signal.SIGINT: "interrupted", signal.SIGHUP: "reload"}
+_SIGNALS = {signal.SIGTERM: "ended by a signal", signal.SIGINT: "interrupted", signal.SIGHUP: RELOAD}
 
 
 def _take(stack: contextlib.AsyncExitStack, place: Place) -> None:

@@ -30,6 +30,8 @@ class Truth(Struct, frozen=True, kw_only=True):
     """Who is logged in, as far as it is known."""
     account_type: str = ""
     """What the profile means at present."""
+    digest: str = ""
+    """Of the settings it works with (`spawn.digest`); empty for one that has settings of its own."""
     terminals: int = 0
     """How many follow its changes now."""
     events: list[Event] = []
@@ -96,6 +98,11 @@ class Wish(Struct, frozen=True, kw_only=True, omit_defaults=True):
     account_type: str = ""
     user: str = ""
     why: str = ""
+    variables: dict[str, str] = {}
+    """As of `Orders`."""
+
+    def __repr__(self) -> str:
+        return f"Wish({self.id!r})"
 
 
 class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
