@@ -122,7 +122,7 @@ class TokenFile:
         if data is None or data.get("whose") != self._whose:
             return None
         if data.get("dropped"):
-            raise NotLoggedIn("There is no token: it was dropped.", "Get one: ibtui login")
+            raise NotLoggedIn("There is no token; the last one was dropped.", GET_ONE)
         try:
             obtained, expires = (datetime.fromisoformat(data[name]) for name in ("obtained", "expires"))
             return Grant(Secret(str(data["token"])), obtained, expires)

@@ -25,6 +25,8 @@ GLYPHS: dict[str, Span] = {
 """A lamp's shape and style; the shape alone tells the state."""
 _NAMES = (("gateway", "Gateway"), ("sso", "Login"), ("brokerage", "Brokerage"))
 _UNSEEN = "not looked yet"
+_TOKEN = {"on": "", "off": "none", "busy": "asking IBKR for one", "warn": "", "unknown": ""}
+"""The first lamp's words where there is no gateway."""
 _WORDS = {
     "gateway": {"on": "up", "off": "not running", "busy": "starting", "warn": "up", "unknown": _UNSEEN},
     "sso": {
@@ -63,6 +65,8 @@ class Scene:
     reset: datetime | None = None
     """IBKR's next reset, which ends the login."""
     yield_minutes: int = 30
+    direct: bool = False
+    """There is no gateway but OAuth: the first lamp is the token."""
 
     def masked(self, text: str) -> str:
         """Foreign words as they may be shown."""
@@ -85,7 +89,8 @@ def lamps(status: Status | None, scene: Scene) -> list[Line]:
     `status` None means that ibtui has not looked yet.
     """
     out: list[Line] = []
-    for field, title in _NAMES:
+    for field, name in _NAMES:
+        title = "Token" if scene.direct and field == "gateway" else name
         if status is None:
             out.append(line(" ", GLYPHS["unknown"], f" {title:<11} ", ("starting …", "muted")))
             continue
@@ -100,8 +105,9 @@ def lamps(status: Status | None, scene: Scene) -> list[Line]:
 
 
 def _lamp(field: str, lamp: Lamp, scene: Scene) -> str:
-    words = _WORDS[field].get(lamp.state, lamp.state)
-    age = since(lamp.since, scene.now)
+    of_token = scene.direct and field == "gateway"
+    words = (_TOKEN if of_token else _WORDS[field]).get(lamp.state, lamp.state)
+    age = "" if of_token else since(lamp.since, scene.now)
     return " · ".join(part for part in (f"{words} {age}".strip(), scene.masked(lamp.reason)) if part)
 
 
@@ -112,7 +118,7 @@ def _login(lamp: Lamp, scene: Scene) -> str:
         first, rest = "logged in", "" if lamp.reason == "logged in" else lamp.reason
     if lamp.since is not None:
         first += f", {moment(lamp.since, scene.now)}"
-    if scene.reset is not None and scene.reset > scene.now:
+    if scene.reset is not None and scene.reset > scene.now and not scene.direct:
         rest = expires(scene.reset, scene.now)
     return " · ".join(part for part in (scene.masked(first), scene.masked(rest)) if part)
 

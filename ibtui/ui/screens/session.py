@@ -88,6 +88,7 @@ class SessionScreen(Pane):
             tuple(app.private_names),
             runtime.keeping.next_reset if runtime is not None else None,
             app.profile.yield_minutes,
+            app.profile.direct,
         )
         lines = present.lamps(app.status, scene)
         trouble = app.problem
