@@ -259,6 +259,8 @@ async def test_another_program_has_the_session(sim: Sim) -> None:
             pilot, lambda: "▲ Brokerage" in text(pilot.app) or "○ Brokerage" in text(pilot.app), WAIT_S
         )
         await pilot.press("t")
+        if "Take the brokerage session over?" in text(pilot.app):
+            await pilot.press("y")
         await ready(pilot)
 
 

@@ -109,8 +109,9 @@ def result(found: Outcome, *, back: bool, running: bool, used: bool) -> list[Lin
     """
     head = "is in use again" if back else "is installed" if found.changed else "was installed already"
     out = [
-        line("   ", ("✓ ", "good"), (f"The gateway {_named(found.installed)} {head}.", "strong")),
+        line("   ", ("✓ ", "good"), (f"The gateway {clean(found.installed.version)} {head}.", "strong")),
         line(""),
+        _row("Built", _date(found.installed.built)),
         _row("Folder", clean(found.installed.path) + (" (only read)" if found.installed.adopted else "")),
     ]
     if found.previous is not None:

@@ -33,6 +33,7 @@ class InstallScreen(Stepped):
     mode = "install"
     title_spans = (("Install the gateway", "title"),)
     step_names = present.STEPS
+    optional_steps = (present.DOWNLOAD,)
     forms: ClassVar[dict[str, str]] = {"file": "#files"}
     BINDINGS: ClassVar[list[BindingType]] = [*keymap.bindings("install")]
 
@@ -121,6 +122,7 @@ class InstallScreen(Stepped):
         self._back, self._outcome = back, None
         self._meter = present.Meter(self.ibtui.monotonic)
         self._track.clear()
+        self.enter(present.UNPACK if back or self._source is not None else present.DOWNLOAD)
         self.show_page("working", [])
         self.hint([("esc", "stop", "leave"), HELP])
         self._worker = self.ibtui.verbs.run_alone(text, keep())
