@@ -75,8 +75,8 @@ class Machine:
         self._open = Pace((15.0, 30.0, 60.0, 120.0, 300.0))
         self._take = Pace((60.0, 300.0, 900.0, 1800.0))
         self._revive = Pace((5.0, 15.0, 60.0, 300.0))
-        self._unseen = False
-        """A deed has ended; what came of it is not seen yet."""
+        self._unseen = ""
+        """A deed has `worked` or `failed`, and what came of it is not seen yet."""
         self._told: list[Told] = []
         self._last_told = ""
         self.keeping = Keeping(mode="on" if policy.keeps else "off")
@@ -89,7 +89,7 @@ class Machine:
         self._jumped(now)
         self._means = means
         self._looked, self._look_now, self._look_by = now.mono, False, math.inf
-        self._unseen = False
+        self._unseen = ""
         old = self._sight.kind if self._sight is not None else None
         self._sight = sight
         if sight.kind is old:
@@ -107,7 +107,8 @@ class Machine:
         """A deed other than a look has ended, with `error` if it failed."""
         pace = {Deed.OPEN: self._open, Deed.TAKE: self._take, Deed.LOGIN: self._login}.get(deed, self._revive)
         pace.spend(now.mono)
-        self._look_now, self._unseen = True, error is None or deed is Deed.LOGIN
+        self._look_now = True
+        self._unseen = "worked" if error is None else "failed" if deed is Deed.LOGIN else ""
         if error is None and deed is Deed.REVIVE:
             self._dead, self._cause = None, "the gateway was started anew"
         elif error is None and deed is Deed.LOGIN:
@@ -138,7 +139,7 @@ class Machine:
             self._paused, self._wanted = "", True
         for pace in (self._login, self._open, self._take, self._revive):
             pace.forget()
-        self._look_now = True
+        self._look_now, self._unseen = True, "worked"
         self._reckon(now)
 
     def held(self, now: Moment) -> None:
@@ -266,7 +267,8 @@ class Machine:
             self._tell("the time for the other program is over")
         plan = self._plan(now)
         old = self.keeping
-        if (plan.mode, plan.why) != (old.mode, old.why) and self.policy.acts and self._wanted:
+        new = (plan.mode, plan.why) != (old.mode, old.why) and not self._unseen
+        if new and self.policy.acts and self._wanted:
             if plan.mode == "on" and not plan.why:
                 self._tell("the session is ready")
             elif plan.why:
@@ -290,6 +292,8 @@ class Machine:
     def _plan(self, now: Moment) -> Plan:
         if self._paused:
             return Plan("paused", self._paused)
+        if self._unseen == "worked" and self._yield is None and self.policy.keeps and self.policy.acts:
+            return Plan("on", "looking how it went")
         if self._unseen:
             return Plan(self.keeping.mode, self.keeping.why, until=self.keeping.until)
         if not self.policy.keeps:
