@@ -22,7 +22,7 @@ from datetime import datetime
 from aiohttp import web
 
 from ibtui.clock import Clock, SystemClock, Tasks
-from ibtui.errors import GatewayDown, IbtuiError, UsageError
+from ibtui.errors import Competing, GatewayDown, IbtuiError, Unreachable, UsageError
 from ibtui.gateway import procs
 from ibtui.service import http_guard, http_logins, http_texts, output
 from ibtui.service.host import starts_one
@@ -37,6 +37,8 @@ BODY_S = 10.0
 """Seconds a client may take to send its body."""
 LOOK_S = 4.0
 """Seconds a caller of /api/status waits for a new look; then it gets what is known."""
+LOOKS = 3
+"""How often auth/status is asked for after a login."""
 POLL_S = 0.1
 OTHER_PORT = "Stop it, or choose another port: --port, serve.port or IB_GATEWAY_SERVICE_PORT."
 STATUS = "/iserver/auth/status"
@@ -175,7 +177,23 @@ class HttpDoor:
         runtime = self._runtime
         if runtime.status.gateway.state != "on" and not await self._gateway_answers(runtime):
             raise IbtuiError(http_texts.NOT_STARTED)
-        await runtime.login(PutAnswers(asked), factor="totp" if asked.totp else "")
+        try:
+            await runtime.login(PutAnswers(asked), factor="totp" if asked.totp else "")
+        except Competing:
+            # The node service's gateway takes the session over by itself (login.md §9.4, row 6); whoever
+            # sends a PUT wants it, and there is nobody to ask.
+            if runtime.profile.competing == "yield":
+                raise
+            await runtime.open_brokerage(compete=True)
+        return await self._said_of_session(runtime)
+
+    async def _said_of_session(self, runtime: Runtime) -> object:
+        """IBKR's own words; the login is done, so a stumble here is not its end."""
+        for _ in range(LOOKS - 1):
+            try:
+                return await runtime.request(STATUS)
+            except Unreachable:
+                await self._clock.sleep(1.0)
         return await runtime.request(STATUS)
 
     async def _gateway_answers(self, runtime: Runtime) -> bool:

@@ -165,8 +165,6 @@ def test_second_factors_with_the_node_services_variables(sim: Sim, tmp_path: Pat
         kept = json.loads(file.read_text())
         # Enrolled by itself; the counter that was sent is used up.
         assert kept["ocra"] and kept["counter"] == 3 and kept["attempts"] == 0
-        assert served.ask("PUT", data=body(who)).status_code == 200
-        assert json.loads(file.read_text())["counter"] == 4
         reply = served.ask("DELETE")
         assert reply.status_code == 400
         assert reply.json().startswith(
@@ -180,3 +178,19 @@ def test_a_counter_that_cannot_work_keeps_it_from_starting(run: Run, monkeypatch
     monkeypatch.setenv("IB_AUTH_MAX_COUNTER", "101")
     done = run("serve", "--port", "0")
     assert done.code == 2 and "IB_AUTH_MAX_COUNTER" in done.err
+
+
+@pytest.mark.parametrize(("policy", "status"), [("", 200), ("yield", 400)])
+def test_the_session_is_taken_over_unless_the_profile_leaves_it(sim: Sim, policy: str, status: int) -> None:
+    who = sim.user()
+    sim.control("session", {"action": "compete", "username": who["username"]})
+    env = {"IB_GATEWAY_PORT": sim.url.rpartition(":")[2]}
+    if policy:
+        env["IBTUI_PROFILES_DEFAULT_COMPETING"] = policy
+    with serving(env) as served:
+        reply = served.ask("PUT", json=body(who))
+        assert reply.status_code == status, reply.text
+        if policy:
+            assert "Another program holds the brokerage session" in reply.json()
+        else:
+            assert reply.json()["authenticated"] is True and reply.json()["competing"] is False
