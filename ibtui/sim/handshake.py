@@ -20,7 +20,7 @@ _NO_TOKEN = "failed to generate sso dh token"  # noqa: S105 (an error text of th
 _LONG: dict[str, Any] = {
     "IS_PENDING_APPLICANT": False,
     "HARDWARE_INFO": "",
-    "UNIQUE_LOGIN_ID": 99_900_016,
+    "UNIQUE_LOGIN_ID": "99900016",
     "SF_CONFIG": "",
     "CREDENTIAL_TYPE": 1,
     "COUNTERPARTY": "",

@@ -42,6 +42,11 @@ class Peers:
         self._need("python3", self._cache / f"ibind-{version}", f"ibind {version}", mark)
         return self._cache / f"ibind-{version}" / "bin" / "python"
 
+    def ibauth(self) -> Path:
+        """The python of the environment that has ibauth, a client of OAuth 2.0."""
+        self._need("python3", self._cache / "ibauth-0.1.6", "ibauth")
+        return self._cache / "ibauth-0.1.6" / "bin" / "python"
+
     def _need(self, tool: str, folder: Path, name: str, mark: str = ".complete") -> None:
         if shutil.which(tool) is None:
             pytest.skip(f"{name}: no {tool} on this machine")

@@ -36,8 +36,8 @@ def drive_node(peers: Peers, sim: Any, file: Path | str, *words: str) -> dict[st
     return run(argv, {"NODE_PATH": str(modules), "NODE_EXTRA_CA_CERTS": sim.cert}, 40)
 
 
-def drive_ibind(peers: Peers, sim: Any, fields: dict[str, str], folder: Path, *words: str) -> dict[str, Any]:
-    """Run the ibind driver with the seven fields as its own variables."""
+def ibind_fields(fields: dict[str, str]) -> dict[str, str]:
+    """The seven fields by ibind's names (oauth.md §4.2)."""
     names = {
         "CONSUMER_KEY": "consumerKey",
         "ACCESS_TOKEN": "accessToken",
@@ -47,9 +47,13 @@ def drive_ibind(peers: Peers, sim: Any, fields: dict[str, str], folder: Path, *w
         "SIGNATURE_KEY": "signature",
         "REALM": "realm",
     }
-    options = {f"IBIND_OAUTH1A_{name}": fields[field] for name, field in names.items()}
-    options |= {
-        "IBIND_USE_OAUTH": "true",
+    texts = {f"IBIND_OAUTH1A_{name}": fields[field] for name, field in names.items()}
+    return texts | {"IBIND_USE_OAUTH": "true"}
+
+
+def drive_ibind(peers: Peers, sim: Any, fields: dict[str, str], folder: Path, *words: str) -> dict[str, Any]:
+    """Run the ibind driver against the simulator's own address."""
+    options = ibind_fields(fields) | {
         "IBIND_OAUTH1A_REST_URL": f"{sim.url}/v1/api/",
         "IBIND_OAUTH1A_WS_URL": sim.ready["ws"],
         "IBIND_ACCOUNT_ID": ACCOUNT,

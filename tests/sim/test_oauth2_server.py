@@ -74,6 +74,7 @@ async def test_the_whole_way(second: Second, sim: Simulator) -> None:
         "COUNTERPARTY", "TOKEN", "took",
     }  # fmt: skip
     assert strict <= set(valid)
+    assert isinstance(valid["UNIQUE_LOGIN_ID"], str) and isinstance(valid["took"], int)
     assert {"env", "wlms", "realtime", "bond", "optionChains", "calendar", "newMf"} <= set(valid["features"])
     tickle = await second.send("GET", "/v1/api/tickle")
     assert len(tickle.json()["session"]) == 32

@@ -1,7 +1,8 @@
 """A user's program on ibind with OAuth 1.0a; prints one JSON object a line.
 
 Settings come by ibind's variables (IBIND_USE_OAUTH, IBIND_OAUTH1A_*, IBIND_ACCOUNT_ID), the
-certificate by REQUESTS_CA_BUNDLE. With `--token-only` it ends after the live session token.
+certificate by REQUESTS_CA_BUNDLE. With `--token-only` it ends after the live session token,
+with `--read-only` before the websocket and the order.
 """
 
 import json
@@ -69,7 +70,8 @@ def main():
     tell("conids", client.stock_conid_by_symbol(["AAPL", "MSFT"]).data)
     time.sleep(0.5)
     tell("orders_cold", client.live_orders().data)
-    stream(client)
+    if "--read-only" not in sys.argv:
+        stream(client)
     # Its own end: it logs out at exit.
 
 
