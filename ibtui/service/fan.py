@@ -54,6 +54,7 @@ class Fan:
         self._odd: deque[Reader] = deque(maxlen=64)
         self._tic_at = -_TIC_S
         self._lingering = False
+        self._opening = 0
 
     # the upstream socket
 
@@ -70,6 +71,7 @@ class Fan:
                 self._stream = client.socket(on_frame=self._on_frame, on_state=self._on_state)
             stream = self._stream
         stream.hurry()
+        self._opening += 1
         try:
             await stream.open(_OPEN_S)
         except IbtuiError as error:
@@ -78,6 +80,8 @@ class Fan:
                 # It waits before it tries again; this is why.
                 raise stream.state.error from error
             raise
+        finally:
+            self._opening -= 1
 
     def _on_state(self, state: StreamState) -> None:
         if state.state == "open":
@@ -118,6 +122,9 @@ class Fan:
 
     def join(self, reader: Reader) -> None:
         """A reader is there: it is told what opens a socket (web-api.md §7.3)."""
+        if self._stream is None:
+            reader.drop(RESTART, "the socket to IBKR was closed")
+            return
         self.readers.append(reader)
         reader.give_all(self._first[word] for word in ("system", "act") if word in self._first)
         if self._status:
@@ -148,7 +155,7 @@ class Fan:
             await self._clock.sleep(LINGER_S / 30)
         async with self._lock:
             self._lingering = False
-            if not self.readers:
+            if not self.readers and not self._opening:
                 await self._close_stream()
 
     async def _end(self, ends: list[tuple[str, str]]) -> None:
@@ -215,7 +222,7 @@ class Fan:
         wanting = self._wanting.setdefault(key, [])
         known = topic.options is not None
         reader.topics[key] = options
-        if known:
+        if known and options.get("realtimeUpdatesOnly") is not True:
             reader.give_all(topic.latest())
         if reader not in wanting:
             wanting.append(reader)
@@ -278,7 +285,7 @@ class Fan:
                 return True
             self._heard(topic.word)
             for reader in self._wanting[title]:
-                if wants(reader.topics[title], topic, members):
+                if topic.wanted(reader.topics[title], members, self._clock.now()):
                     reader.give(framed, topic)
             return False
         return self._other(raw, title, members)
@@ -354,12 +361,3 @@ class Fan:
                     reader.histories.add(bytes(server_id).decode().strip('"'))
                 reader.give(frame(raw))
                 return
-
-
-def wants(options: dict[str, Any], topic: Topic, members: Members) -> bool:
-    """Whether options of its own keep a frame of the shared stream from a reader: `sor` filters by status."""
-    filters = options.get("filters") if topic.word == "sor" else None
-    if not isinstance(filters, list) or not filters:
-        return True
-    status = topic.row(members).get("status")
-    return status is not None and bytes(status).decode().strip('"') in filters

@@ -8,10 +8,13 @@ again instead would cost a request of the common budget for each line of each te
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from msgspec import Raw
+
+from ibtui.core.endpoints.common import integer
 
 Members = dict[str, Raw]
 read = msgspec.json.Decoder(Members).decode
@@ -23,6 +26,7 @@ _ROW_KEYS |= {"ssd": ("result", "key"), "sld": ("result", "key")}
 KEPT_APART = frozenset({"sor", "str"})
 """Their frames tell a history: a slow reader gets each of them or none at all."""
 _WHOLE = frozenset({"ssd", "sld"})
+_DAY_MS = 86_400_000
 ROWS = 20_000
 """Rows kept of one topic; beyond, the oldest go."""
 
@@ -123,14 +127,32 @@ class Topic:
         member = _ROW_KEYS.get(self.word, ("", ""))[0]
         return [_encode({member: list(self._kept.values()), "topic": topic})] if member else []
 
-    def row(self, members: Members) -> Members:
-        """All that is known of the (first) row a frame of orders speaks of."""
+    def wanted(self, options: dict[str, Any], members: Members, now: datetime) -> bool:
+        """Whether a reader with these options of its own gets a frame of the shared stream.
+
+        A status filter of `sor`, and the days of `str`, are its own affair; fields, keys and the
+        like are not: it gets the sum of what all have asked for.
+        """
+        filters = options.get("filters") if self.word == "sor" else None
+        if isinstance(filters, list) and filters:
+            return _text(self._row(members).get("status")) in filters
+        if self.word == "str" and self.options is not None and _days(options) < self.options["days"]:
+            at = integer(_text(self._row(members).get("trade_time_r")))
+            return at is None or at >= now.timestamp() * 1000 - _days(options) * _DAY_MS
+        return True
+
+    def _row(self, members: Members) -> Members:
+        """All that is known of the (first) row that a frame speaks of."""
         member, name = _ROW_KEYS[self.word]
         try:
             rows = _rows(members[member])
             return self._kept.get(bytes(rows[0][name]), {})
         except (LookupError, msgspec.MsgspecError):
             return {}
+
+
+def _text(raw: Raw | None) -> str:
+    return bytes(raw).decode("utf-8", "replace").strip('"') if raw is not None else ""
 
 
 def _members(raw: Raw | None) -> Members:

@@ -30,7 +30,6 @@ _SPOKEN_OF = {
     "sor": frozenset({"GET /iserver/account/orders"}),
     "str": frozenset({"GET /iserver/account/orders", "GET /iserver/account/trades"}),
     "spl": frozenset({"GET /iserver/account/pnl/partitioned"}),
-    "act": frozenset({"GET /portfolio/accounts", "GET /portfolio/subaccounts"}),
 }
 """Topic of a frame -> the routes whose replies are old news after it."""
 

@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from ibtui import errors
@@ -15,6 +17,29 @@ from ibtui.service import fan as fans
 from ibtui.service import fan_reader
 from tests.unit.core.core_servers import Gateway
 from tests.unit.service.relay_tools import Upstream, between, listening, until
+
+ODD: list[Any] = [
+    {"topic": 1},
+    {"topic": None},
+    {"topic": "sor", "args": None},
+    {"topic": "sor", "args": {"orderId": 1}},
+    {"topic": "sor", "args": [1, None, {"orderId": {"a": 1}, "status": 7}]},
+    {"topic": "str", "args": [{"execution_id": None, "trade_time_r": "x"}]},
+    {"topic": "ssd+DU1", "result": "unsubscribed"},
+    {"topic": "ssd+DU1"},
+    {"topic": "spl", "args": []},
+    {"topic": "spl", "error": None},
+    {"topic": "smd+1"},
+    {"topic": "smd"},
+    {"topic": "sts", "args": 5},
+    {"topic": "smh+1", "serverId": None},
+    {"topic": "sbd+DU1+1", "data": [{}]},
+    {"error": "x"},
+    {"topic": "", "error": True},
+    [1, 2],
+    "ech+hb",
+    None,
+]
 
 PRICES = 'smd+1+{"fields":["31","84"]}'
 
@@ -340,9 +365,95 @@ async def writing(reader: fan_reader.Reader, seconds: float = 0.1) -> None:
     task.cancel()
 
 
+class Nobody:
+    """An upstream socket that says nothing."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    async def add(self, subscription: Any) -> None:
+        self.said.append(subscription.subscribe)
+
+    async def send(self, frame: str) -> None:
+        self.said.append(frame)
+
+    def let_go(self, subscription: Any) -> str | None:
+        return None
+
+
+def fan_without_upstream() -> fans.Fan:
+    fan = fans.Fan(FakeClock())
+    nobody: Any = Nobody()
+    fan._stream = nobody
+    return fan
+
+
+@given(st.binary(max_size=200) | st.sampled_from(ODD).map(lambda one: json.dumps(one).encode()))
+def test_nothing_that_is_sent_breaks_the_fan(data: bytes) -> None:
+    pipe: Any = Pipe()
+
+    async def play() -> None:
+        reader, fan = fan_reader.Reader(None, pipe), fan_without_upstream()
+        fan.join(reader)
+        for frame in (
+            "sor+{}",
+            'sor+{"filters":["Filled"]}',
+            "str+{}",
+            "ssd+DU1",
+            "spl",
+            PRICES,
+            "sbd+DU1+1",
+        ):
+            await fan.receive(reader, frame)
+        fan._on_frame(data)
+        fan._on_frame(memoryview(data))
+        late = fan_reader.Reader(None, pipe)
+        fan.join(late)
+        for frame in (
+            "sor+{}",
+            'str+{"days":"x"}',
+            "ssd+DU1",
+            "spl",
+            PRICES,
+            "sbd+DU1+1",
+            data.decode("latin1"),
+        ):
+            await fan.receive(late, frame)
+        assert not reader.gone and not late.gone
+
+    asyncio.run(play())
+
+
+async def test_old_executions_are_for_those_who_asked_for_them() -> None:
+    pipe: Any = Pipe()
+    one, two, new = (fan_reader.Reader(None, pipe) for _ in range(3))
+    fan = fan_without_upstream()
+    for reader, frame in (
+        (one, "str+{}"),
+        (two, 'str+{"days":7}'),
+        (new, 'str+{"realtimeUpdatesOnly":true}'),
+    ):
+        fan.join(reader)
+        await fan.receive(reader, frame)
+    queued = [len(reader._queue) for reader in (one, two, new)]
+    now = int(fan._clock.now().timestamp() * 1000)
+    for number, age in enumerate((0, 3 * 86_400_000)):
+        row = {"execution_id": str(number), "trade_time_r": now - age}
+        fan._on_frame(json.dumps({"topic": "str", "args": [row]}).encode())
+    assert [len(reader._queue) - then for reader, then in zip((one, two, new), queued, strict=True)] == [
+        1,
+        2,
+        1,
+    ]
+    late = fan_reader.Reader(None, pipe)
+    fan.join(late)
+    await fan.receive(late, 'str+{"realtimeUpdatesOnly":true}')
+    assert not late._queue
+
+
 async def test_a_slow_reader_gets_the_latest_values_and_every_order() -> None:
     pipe: Any = Pipe()
-    reader, fan = fan_reader.Reader(None, pipe), fans.Fan(FakeClock())
+    reader, fan = fan_reader.Reader(None, pipe), fan_without_upstream()
     fan.join(reader)
     await fan.receive(reader, PRICES)
     await fan.receive(reader, "sor+{}")
@@ -390,7 +501,7 @@ async def test_who_does_not_read_holds_nobody_up(gateway: Gateway) -> None:
 async def test_a_reader_that_does_not_read_at_all_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fan_reader, "HARD", 20_000)
     pipe: Any = Pipe()
-    reader, fan = fan_reader.Reader(None, pipe), fans.Fan(FakeClock())
+    reader, fan = fan_reader.Reader(None, pipe), fan_without_upstream()
     reader.give_all([b"x" * 50_000])
     assert not reader.gone
     fan.join(reader)
