@@ -264,11 +264,11 @@ async def _dial(
             **door,
         )
     except (OSError, ssl.SSLError, WebSocketException, TimeoutError) as error:
-        raise _trouble(error, where, bool(uds)) from error
+        raise _trouble(error, where, bool(uds), query is not None) from error
     return _Link(socket)
 
 
-def _trouble(error: Exception, where: str, uds: bool) -> IbtuiError:
+def _trouble(error: Exception, where: str, uds: bool, direct: bool) -> IbtuiError:
     found = tls.mismatch(error, where)
     if found is not None:
         return found
@@ -285,5 +285,7 @@ def _trouble(error: Exception, where: str, uds: bool) -> IbtuiError:
     if isinstance(error, OSError):
         if uds:
             return relayed.gone()
+        if direct:
+            return Unreachable(f"Nothing answers at {where}.", "Look at the network, or at api_host.")
         return GatewayDown(f"Nothing answers at {where}.", "Start the gateway, or correct its address.")
     return Unreachable(f"The WebSocket at {where} broke while opening ({type(error).__name__}).")
