@@ -56,7 +56,7 @@ class Verbs:
             self._app.status,
             busy,
             keeping=runtime.keeping if runtime is not None else None,
-            demo=self._app.profile.mode == "demo",
+            mode=self._app.profile.mode,
         )[verb]
         if found.why_not:
             self._app.notify(found.why_not, markup=False)

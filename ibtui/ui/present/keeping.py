@@ -26,15 +26,18 @@ def moment(then: datetime, now: datetime) -> str:
     return f"{local:%H:%M}" if same else f"{local.day} {local:%b %H:%M}"
 
 
-def expires(reset: datetime, now: datetime) -> str:
-    """`expires at midnight New York (9 h 28 m)`; other hours than IBKR's midnight in local time."""
+def expires(reset: datetime, now: datetime, room: int = 80) -> str:
+    """`expires at midnight New York (9 h 28 m)`; in local time where it is another hour, or too long for
+    `room` cells.
+    """
     left = duration((reset - now).total_seconds())
     try:
         there = reset.astimezone(ZoneInfo(_NEW_YORK))
     except ZoneInfoNotFoundError:  # a system without time zone data
         return f"expires at {moment(reset, now)} ({left})"
-    if (there.hour, there.minute) == (0, 0):
-        return f"expires at midnight New York ({left})"
+    text = f"expires at midnight New York ({left})"
+    if (there.hour, there.minute) == (0, 0) and len(text) <= room:
+        return text
     return f"expires at {moment(reset, now)} ({left})"
 
 
@@ -75,12 +78,12 @@ def keep_alive(
     match found.mode:
         case "waiting":
             left = "" if found.until is None else f" {duration((found.until - now).total_seconds())}"
-            return line(head, (f"waiting{left}{f': {why}' if why else ''}", "warn"), alone)
+            return line(head, (f"waiting{left}{f': {why}' if why else ''}", "warn"))
         case "yielding":
             until = "" if found.until is None else f" until {moment(found.until, now)}"
-            return line(head, (f"yielding{until}", "warn"), ("; t takes it back", "muted"), alone)
+            return line(head, (f"yielding{until}", "warn"), ("; t takes it back", "muted"))
         case "person":
-            return line(head, (f"needs you: {why}" if why else "needs you", "bad"), alone)
+            return line(head, (f"needs you: {why}" if why else "needs you", "warn"))
         case "paused" | "off":
             return line(head, ("stopped", "warn"), (f": {why}" if why not in ("", "stopped") else "", ""))
     if status is None or status.sso.state not in ("on", "warn"):

@@ -18,17 +18,24 @@ class Choice:
     text: str
 
 
-def choices(shared: bool, *, ours: bool) -> list[Choice]:
+def choices(shared: bool, *, ours: bool, direct: bool = False) -> list[Choice]:
     """What can be answered; the first one ends nothing that could go on.
 
     Args:
         shared: the keep-alive runs in a process of its own.
         ours: the gateway can be stopped from here.
+        direct: there is no gateway (OAuth).
     """
+    runs_out = "The session runs out" if direct else "The gateway goes on, its session runs out"
     if shared:
         found = [
-            Choice("leave", "q", "Leave it alive", "Gateway, session and keep-alive go on without you."),
-            Choice("quiet", "k", "Stop the keep-alive", "The gateway goes on, its session runs out."),
+            Choice(
+                "leave",
+                "q",
+                "Leave it alive",
+                f"{'S' if direct else 'Gateway, s'}ession and keep-alive go on without you.",
+            ),
+            Choice("quiet", "k", "Stop the keep-alive", f"{runs_out}."),
         ]
     else:
         found = [
@@ -36,7 +43,7 @@ def choices(shared: bool, *, ours: bool) -> list[Choice]:
                 "leave",
                 "q",
                 "Leave",
-                "The keep-alive ends with this terminal. The gateway goes on, its session runs out.",
+                f"The keep-alive ends with this terminal. {runs_out}.",
             )
         ]
     if ours:

@@ -65,6 +65,8 @@ class Scene:
     reset: datetime | None = None
     """IBKR's next reset, which ends the login."""
     yield_minutes: int = 30
+    room: int = 64
+    """Cells beside a lamp's name."""
     direct: bool = False
     """There is no gateway but OAuth: the first lamp is the token."""
 
@@ -119,7 +121,7 @@ def _login(lamp: Lamp, scene: Scene) -> str:
     if lamp.since is not None:
         first += f", {moment(lamp.since, scene.now)}"
     if scene.reset is not None and scene.reset > scene.now and not scene.direct:
-        rest = expires(scene.reset, scene.now)
+        rest = expires(scene.reset, scene.now, scene.room - len(first) - 3)
     return " · ".join(part for part in (scene.masked(first), scene.masked(rest)) if part)
 
 
@@ -149,7 +151,7 @@ def _keys(*keys: tuple[str, str]) -> Line:
 
 
 def verbs(
-    status: Status | None, busy: str = "", *, keeping: Keeping | None = None, demo: bool = False
+    status: Status | None, busy: str = "", *, keeping: Keeping | None = None, mode: str = "gateway"
 ) -> dict[str, Verb]:
     """The verbs by id, each with the reason why it cannot be done now (empty where it can)."""
     labels = {
@@ -170,6 +172,7 @@ def verbs(
     up = status.gateway.state in ("on", "warn")
     within = status.sso.state in ("on", "warn")
     first = "" if within else "Log in first: l."
+    none = "Over OAuth there is no gateway." if mode.startswith("oauth") else ""
     left = keeping is not None and keeping.mode == "yielding"
     why = {
         "start": "",
@@ -178,8 +181,8 @@ def verbs(
         "logout": "" if within else "Nobody is logged in; l logs in.",
         "takeover": first or _held(status, left),
         "yield": first or ("It is left to another program already; t takes it back." if left else ""),
-        "restart": "" if up else "The gateway is not running; s starts it.",
-        "install": "The demo brings its own simulator in place of a gateway." if demo else "",
+        "restart": none or ("" if up else "The gateway is not running; s starts it."),
+        "install": "The demo brings its own simulator in place of a gateway." if mode == "demo" else none,
         "refresh": "",
     }
     labels["start"] = "stop" if up else "start"

@@ -41,8 +41,9 @@ class LeaveScreen(Dialog[str]):
 
     @property
     def _choices(self) -> list[Choice]:
-        runtime = cast("IbtuiApp", self.app).runtime
-        return choices(runtime.keeping.shared if runtime is not None else False, ours=self._ours)
+        app = cast("IbtuiApp", self.app)
+        shared = app.runtime is not None and app.runtime.keeping.shared
+        return choices(shared, ours=self._ours, direct=app.profile.direct)
 
     def compose(self) -> ComposeResult:
         """The question and its answers."""

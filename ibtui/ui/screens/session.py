@@ -88,6 +88,7 @@ class SessionScreen(Pane):
             tuple(app.private_names),
             runtime.keeping.next_reset if runtime is not None else None,
             app.profile.yield_minutes,
+            max(app.size.width - 16, 40),
             app.profile.direct,
         )
         lines = present.lamps(app.status, scene)
@@ -110,7 +111,7 @@ class SessionScreen(Pane):
         """What can be done now; what cannot says why when its key is pressed."""
         app = self.ibtui
         keeping = app.runtime.keeping if app.runtime is not None else None
-        verbs = present.verbs(app.status, keeping=keeping, demo=app.profile.mode == "demo")
+        verbs = present.verbs(app.status, keeping=keeping, mode=app.profile.mode)
         out = []
         for key, word, action in keymap.hints("session"):
             if action.startswith(_VERB):

@@ -87,6 +87,8 @@ def test_the_login_says_who_how_since_when_and_until_when() -> None:
     assert texts(session.lamps(status, scene))[1] == (
         " ● Login       me by IB Key, 08:32 · expires at midnight New York (13 h 27 m)"
     )
+    narrow = session.Scene(fakes.NOW, reset=reset, room=50)
+    assert texts(session.lamps(status, narrow))[1].endswith("· expires at 25 Apr 04:00 (13 h 27 m)")
     masked = texts(session.lamps(status, session.Scene(fakes.NOW, hide=True, names=("me",))))[1]
     assert "••• by IB Key" in masked
     nobody = msgspec.structs.replace(status, sso=Lamp(state="on", reason="idle time left 9 min"))
@@ -288,3 +290,11 @@ def test_reason_of_a_lamp_is_masked() -> None:
     assert "demo123" not in "\n".join(
         texts(session.lamps(status, session.Scene(fakes.NOW, hide=True, names=("demo123",))))
     )
+
+
+def test_over_oauth_there_is_no_gateway_to_install_or_restart() -> None:
+    found = session.verbs(fakes.ALL_ON, mode="oauth1")
+    assert found["install"].why_not == found["restart"].why_not == "Over OAuth there is no gateway."
+    assert not session.verbs(fakes.ALL_ON)["install"].why_not
+    assert "demo brings its own" in session.verbs(fakes.ALL_ON, mode="demo")["install"].why_not
+    assert leaving.choices(True, ours=False, direct=True)[0].text.startswith("Session and keep-alive")
