@@ -180,6 +180,8 @@ class Handshake:
                 raise refuse(500, "java.lang.String cannot be cast to java.lang.Boolean")
         if body.get("publish") is not True:
             raise refuse(500, _NO_TOKEN)
+        if call.quirks.init_refusal:
+            raise refuse(500, call.quirks.init_refusal)
         self._sessions.open_brokerage(life, compete=body.get("compete", False))
         return reply(self._opened(call, life))
 

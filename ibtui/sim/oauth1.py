@@ -174,6 +174,8 @@ class OAuth1:
         self.fresh(pairs, token.nonces)
         self.check_rsa(request, pairs, consumer, token.secret.hex())
         self.used(pairs, token.nonces)
+        if self._quirks.oauth_refusal:
+            raise self.refused(self._quirks.oauth_refusal)
         challenge = _hex(pairs["diffie_hellman_challenge"])
         if challenge is None or not 2 <= challenge <= consumer.prime - 2:
             raise self.refused("LST failed, error: invalid diffie_hellman_challenge")

@@ -161,6 +161,10 @@ class Quirks:
     """B with 512 digits; as it comes; or one that has fewer digits (oauth.md §5.6)."""
     oauth_activation: str = "now"  # now | midnight | weekend
     """When a consumer that is registered becomes active (oauth.md §2 'Activation delay')."""
+    oauth_refusal: str = ""
+    """Requests for a live session token are refused with these words (oauth.md §9)."""
+    init_refusal: str = ""
+    """`ssodh/init` answers 500 with these words: `failed to generate sso dh token` (oauth.md §9)."""
     oauth2_ip: str = ""
     """The caller's public address as the server sees it; another one in the claim is refused. Empty: any."""
 

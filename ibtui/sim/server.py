@@ -128,6 +128,7 @@ class Simulator:
             keepalive_timeout=120.0,
         )
         try:
+            self._files = await asyncio.to_thread(self.direct.ready, self._folder)
             await self._runner.setup()
             await web.TCPSite(self._runner, host, port, ssl_context=context).start()
         except BaseException:
@@ -138,7 +139,6 @@ class Simulator:
         named = f"[{shown}]" if ":" in shown else shown
         self.url = f"{'http' if plain else 'https'}://{named}:{address[1]}"
         self.direct.listen(self.url)
-        self._files = self.direct.ready(self._folder)
         self._tasks.start(self.world.run(), "world")
         self._tasks.start(self._tick(), "session dates")
 

@@ -214,5 +214,14 @@ def ready_fields(sim: Simulator) -> dict[str, str]:
     return fields
 
 
+def said(reply: httpx.Response) -> str:
+    """The words of an error in the older shape, without its number."""
+    body = reply.json()
+    assert body["statusCode"] == reply.status_code
+    number, _, words = body["error"].partition(", error: ")
+    assert number.startswith("id: ") and number[4:].isdigit()
+    return str(words)
+
+
 def _url64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

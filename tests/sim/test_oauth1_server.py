@@ -10,8 +10,7 @@ import os
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, quote_plus, urlencode, urlsplit
+from urllib.parse import quote, quote_plus
 
 import httpx
 import pytest
@@ -20,18 +19,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from ibtui.sim import scenario
-from ibtui.sim.oauth1 import base_strings, make_token, parse_header, shared_bytes
-from ibtui.sim.oauth_keys import Consumer, default_registry, read_dh, uploaded_dh, uploaded_key
+from ibtui.sim.oauth_keys import default_registry, read_dh
 from ibtui.sim.server import Simulator
-from tests.sim.oauth_tools import INIT, LST, VECTORS, First, http_of, load_key, ready_fields, socket
+from tests.sim.oauth_tools import INIT, LST, VECTORS, First, http_of, load_key, ready_fields, said, socket
 from tests.sim.platform_tools import frame, frame_with, started
 
 KEYS = VECTORS["keys"]
 HOST = "https://api.ibkr.com"
-
-
-def vectors(kind: str) -> list[Any]:
-    return [pytest.param(one, id=one["id"]) for one in VECTORS["vectors"] if one["kind"] == kind]
 
 
 @pytest.fixture
@@ -47,104 +41,6 @@ async def sim() -> AsyncIterator[Simulator]:
 async def first(sim: Simulator) -> AsyncIterator[First]:
     async with First(sim, ready_fields(sim)) as first:
         yield first
-
-
-def said(reply: httpx.Response) -> str:
-    """The words of an error in the older shape, without its number."""
-    body = reply.json()
-    assert body["statusCode"] == reply.status_code
-    number, _, words = body["error"].partition(", error: ")
-    assert number.startswith("id: ") and number[4:].isdigit()
-    return str(words)
-
-
-# --- known answers -------------------------------------------------------------------------
-
-
-def vector_consumer(key: str) -> Consumer:
-    user = scenario.load().users[0]
-    return Consumer(
-        key,
-        user,
-        uploaded_key(KEYS["signature_public_pem"], "signing key"),
-        uploaded_key(KEYS["encryption_public_pem"], "encryption key"),
-        uploaded_dh(KEYS["dhparam_pem"]),
-    )
-
-
-@pytest.mark.parametrize("vector", vectors("live_session_token"))
-def test_known_tokens(vector: dict[str, Any]) -> None:
-    given, expected = vector["inputs"], vector["expected"]
-    consumer = vector_consumer(KEYS["consumer_key"])
-    secret = bytes.fromhex(VECTORS["access_token_secrets"][given["access_token_secret"]]["plain_hex"])
-    exponent = int(given["server_exponent_hex"], 16)
-    challenge = int(expected["diffie_hellman_challenge"], 16)
-    answer, key, proof = make_token(consumer, secret, challenge, exponent)
-    assert answer == int(given["diffie_hellman_response"], 16)
-    assert shared_bytes(int(expected["K_hex"], 16)).hex() == expected["K_bytes_hex"]
-    assert base64.b64encode(key).decode() == expected["live_session_token"]
-    assert proof == expected["live_session_token_signature"]
-    path = given["url"].removeprefix(HOST)
-    for header in expected["authorization"].values():
-        pairs = parse_header(header)
-        tried = base_strings("POST", path, [HOST], pairs, expected["prepend"])
-        assert expected["base_string"] in [one.text for one in tried]
-        assert pairs["oauth_signature"] == expected["rsa_signature_base64"]
-
-
-@pytest.mark.parametrize("vector", vectors("request"))
-def test_known_requests(vector: dict[str, Any]) -> None:
-    given, expected = vector["inputs"], vector["expected"]
-    key = base64.b64decode(given["live_session_token"])
-    for name, form in expected["forms"].items():
-        sent = f"{urlsplit(given['url']).path}"
-        written = form.get("query_as_sent") or urlsplit(given["url"]).query
-        if not written and given["params"] and name != "no_query":
-            written = urlencode(wire_words(given["params"]))
-        target = f"{sent}?{written}" if written else sent
-        for header in expected["authorization"].values():
-            pairs = parse_header(header) | {"oauth_signature": "not signed"}
-            tried = {one.text: one for one in base_strings(given["method"], target, [HOST], pairs)}
-            found = tried.get(form["base_string"])
-            assert found is not None, f"{name}: {form['base_string']}\n" + "\n".join(tried)
-            signed = hmac.digest(key, found.text.encode(), "sha256")
-            assert base64.b64encode(signed).decode() == form["hmac_signature_base64"]
-
-
-def wire_words(params: dict[str, Any]) -> dict[str, str]:
-    words = {True: "true", False: "false"}
-    return {
-        k: words[v] if isinstance(v, bool) else str(v) for k, v in params.items() if v is not None
-    }  # fmt: skip
-
-
-def test_dh_parameters_are_read() -> None:
-    assert read_dh(KEYS["dhparam_pem"]) == (int(KEYS["dh_prime_hex"], 16), 2)
-
-
-# --- the header ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        'OAuth realm="limited_poa", oauth_nonce="a%2Bb", oauth_token="c"',
-        "OAuth oauth_token=c,oauth_nonce=a%2Bb,realm=limited_poa",
-        'oauth  oauth_nonce = "a%2Bb" ,realm="limited_poa",  oauth_token="c"',
-    ],
-)
-def test_header_forms(text: str) -> None:
-    assert parse_header(text) == {"realm": "limited_poa", "oauth_nonce": "a+b", "oauth_token": "c"}
-
-
-@pytest.mark.parametrize("text", ["", "Bearer x", 'OAuth a="1" b="2"', 'OAuth a="1", a="2"', "OAuth ,"])
-def test_headers_that_are_none(text: str) -> None:
-    with pytest.raises(ValueError, match="OAuth header"):
-        parse_header(text)
-
-
-def test_a_plus_in_a_value_stays_a_plus() -> None:
-    assert parse_header("OAuth a=b+c")["a"] == "b+c"
 
 
 # --- ready object --------------------------------------------------------------------------
@@ -407,6 +303,17 @@ async def test_a_repeated_nonce(first: First) -> None:
     assert (again.status_code, said(again)) == (401, "nonce already used")
 
 
+async def test_refusals_on_demand(first: First) -> None:
+    await first.control("quirks", {"oauth_refusal": "LST failed, error: "})
+    reply, _ = await first.ask_token()
+    assert reply.status_code == 401 and reply.json()["error"].endswith("error: LST failed, error: ")
+    words = "failed to generate sso dh token"
+    await first.control("quirks", {"oauth_refusal": "", "init_refusal": words})
+    assert await first.token()
+    reply = await first.send("POST", INIT, json={"publish": True, "compete": True})
+    assert (reply.status_code, reply.json()) == (500, {"error": words})
+
+
 async def test_truncated_and_foreign_signatures(first: First, sim: Simulator) -> None:
     assert said(await first.send("GET", "/v1/api/portfolio/accounts")) == "no live session token"
     assert await first.token()
@@ -440,166 +347,6 @@ async def test_clock_skew_is_told_by_the_date(first: First, sim: Simulator) -> N
     from email.utils import parsedate_to_datetime
 
     assert abs(parsedate_to_datetime(shown).timestamp() - sim.clock.real() - 900) < 5
-
-
-# --- the portal ----------------------------------------------------------------------------
-
-
-async def test_switches_of_a_registration(first: First) -> None:
-    for off, on in (("deactivate", "activate"), ("disable", "enable")):
-        assert (await first.control("oauth", {"action": off}))["active"] is False
-        reply, _ = await first.ask_token()
-        assert said(reply) == "invalid consumer"
-        assert (await first.control("oauth", {"action": on}))["active"] is True
-        assert await first.token()
-    assert (await first.control("oauth", {"action": "expire"}))["live_session_tokens"] == 2
-    late = await first.send("GET", "/v1/api/portfolio/accounts")
-    assert late.json()["detail"] == "Access token expired"
-    await first.control("oauth", {"action": "forget"})
-    reply, _ = await first.ask_token()
-    key = first.fields["consumerKey"]
-    assert said(reply) == f"LST failed, error: No access secret key found for {key}"
-    first.fields |= fields_of(await first.control("oauth", {"action": "token"}))
-    assert await first.token()
-    shown = (await first.control("oauth"))["consumers"][0]
-    assert shown["live_session_tokens"] == 1 and shown["username"] == "demo123"
-
-
-def fields_of(answer: dict[str, Any]) -> dict[str, str]:
-    return {"accessToken": answer["access_token"], "accessTokenSecret": answer["access_token_secret"]}
-
-
-UPLOADS = {
-    "signature": KEYS["signature_public_pem"],
-    "encryption": KEYS["encryption_public_pem"],
-    "dhparam": KEYS["dhparam_pem"],
-}
-
-
-async def test_a_new_registration_and_its_night(first: First, sim: Simulator) -> None:
-    body = {"action": "register", "consumer_key": "myownname", "username": "live1234", **UPLOADS}
-    answer = await first.control("oauth", body | {"activation": "midnight"})
-    assert answer["consumer_key"] == "MYOWNNAME" and answer["active"] is False
-    first.fields |= fields_of(answer) | {
-        "consumerKey": "MYOWNNAME",
-        "signature": KEYS["signature_private_pem"],
-        "encryption": KEYS["encryption_private_pem"],
-        "dhPrime": KEYS["dh_prime_hex"],
-    }
-    reply, _ = await first.ask_token()
-    assert said(reply) == "invalid consumer"
-    await first.control("clock", {"advance_s": 86_400})
-    cookie = await first.open()
-    assert len(cookie) == 32
-    told = (await first.send("GET", "/v1/api/portfolio/accounts")).json()
-    assert [one["id"] for one in told] == ["U7654321"]
-    again = await first.control("oauth", {"action": "token", "consumer_key": "MYOWNNAME"})
-    assert again["access_token"] == first.fields["accessToken"]
-    assert again["access_token_secret"] != first.fields["accessTokenSecret"]
-    weekend = await first.control("oauth", body | {"activation": "weekend"})
-    assert weekend["active"] is False
-    active_from = sim.direct.registry.consumers["MYOWNNAME"].active_from
-    assert sim.sessions.is_weekend_reset(active_from)
-    assert 0 < active_from - sim.clock.now() <= 7 * 86_400
-
-
-async def test_a_scenario_whose_registration_sleeps(tmp_path: Path) -> None:
-    file = tmp_path / "sleeps.toml"
-    file.write_text('[quirks]\noauth_activation = "midnight"\n')
-    sim = await started(scenario.load(str(file), 7))
-    try:
-        async with First(sim, ready_fields(sim)) as first:
-            reply, _ = await first.ask_token()
-            assert said(reply) == "invalid consumer"
-            await first.control("clock", {"advance_s": 86_400})
-            assert await first.token()
-    finally:
-        await sim.stop()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"signature": KEYS["signature_private_pem"]},
-        {"encryption": KEYS["encryption_public_pem"].replace("\n", "\r\n")},
-        {"signature": "-----BEGIN PUBLIC KEY-----\nnothing\n-----END PUBLIC KEY-----\n"},
-        {"dhparam": KEYS["dhparam_pem"][:300]},
-        {"dhparam": KEYS["dhparam_pem"].replace("\n", "\r\n")},
-        {"dhparam": KEYS["signature_public_pem"]},
-        {"consumer_key": "EIGHTLET"},
-        {"consumer_key": None},
-        {"activation": "never"},
-        {"username": "nobody"},
-        {"action": "dance"},
-        {"action": "token", "consumer_key": "UNKNOWNXX"},
-        {"action": "authorize", "oauth_token": "unknown"},
-    ],
-)
-async def test_uploads_that_fail(sim: Simulator, changes: dict[str, Any]) -> None:
-    body = {"action": "register", "consumer_key": "MYOWNNAME", **UPLOADS} | changes
-    async with http_of(sim) as http:
-        reply = await http.post("/sim/oauth", json=body)
-    assert reply.status_code == 400
-    if {"signature", "encryption", "dhparam"} & set(changes):
-        assert "failed to put consumer info" in reply.json()["error"]
-    assert "MYOWNNAME" not in sim.direct.registry.consumers
-
-
-def test_a_prime_without_its_sign_byte_is_refused() -> None:
-    der = base64.b64decode("".join(KEYS["dhparam_pem"].splitlines()[1:-1]))
-    at = der.index(b"\x02\x82\x01\x01\x00")
-    body = b"\x02\x82\x01\x00" + der[at + 5 :]
-    bent = b"\x30\x82" + len(body).to_bytes(2, "big") + body
-    pem = f"-----BEGIN DH PARAMETERS-----\n{base64.b64encode(bent).decode()}\n-----END DH PARAMETERS-----\n"
-    assert read_dh(pem)[0] < 0
-    with pytest.raises(Exception, match="failed to put consumer info"):
-        uploaded_dh(pem)
-
-
-# --- the third-party flow ------------------------------------------------------------------
-
-
-async def test_third_party(first: First, sim: Simulator) -> None:
-    body = {"action": "register", "consumer_key": "TESTCONS", **UPLOADS}
-    assert await first.control("oauth", body) == {
-        "consumer_key": "TESTCONS", "realm": "test_realm", "active": True,
-    }  # fmt: skip
-    mine = dict(first.fields)
-    first.fields |= {
-        "consumerKey": "TESTCONS",
-        "realm": "test_realm",
-        "signature": KEYS["signature_private_pem"],
-        "encryption": KEYS["encryption_private_pem"],
-        "dhPrime": KEYS["dh_prime_hex"],
-    }
-
-    async def ask(path: str, drop: str = "", **more: str) -> httpx.Response:
-        # Signed as IBKR's sample has it: the address raw, quoted once, its slashes not at all.
-        params = first.params("RSA-SHA256", **more)
-        params.pop(drop, None)
-        header = first.rsa_header(f"{sim.url}/v1/api/oauth/{path}", params, "")
-        return await first.http.post(f"/v1/api/oauth/{path}", headers={"Authorization": header})
-
-    name = (await ask("request_token", "oauth_token", oauth_callback="oob")).json()["oauth_token"]
-    assert len(name) == 20
-    early = await ask("access_token", oauth_token=name, oauth_verifier="0" * 20)
-    assert said(early) == "invalid verifier"
-    yes = await first.control("oauth", {"action": "authorize", "oauth_token": name, "username": "demo456"})
-    given = await ask("access_token", oauth_token=name, oauth_verifier=yes["oauth_verifier"])
-    told = given.json()
-    assert told["is_paper"] is True
-    first.fields |= {"accessToken": told["oauth_token"], "accessTokenSecret": told["oauth_token_secret"]}
-    await first.open()
-    accounts = (await first.send("GET", "/v1/api/portfolio/accounts")).json()
-    assert [one["id"] for one in accounts] == ["DU2345671", "DU2345672"]
-    # Not for a live account, and not for who has a token of his own already.
-    callback = "https://me.example/back"
-    name = (await ask("request_token", "oauth_token", oauth_callback=callback)).json()["oauth_token"]
-    yes = await first.control("oauth", {"action": "authorize", "oauth_token": name, "username": "live1234"})
-    reply = await ask("access_token", oauth_token=name, oauth_verifier=yes["oauth_verifier"])
-    assert said(reply) == "invalid account"
-    first.fields = mine
-    assert (await ask("request_token", "oauth_token", oauth_callback="oob")).status_code == 401
 
 
 # --- beside the gateway --------------------------------------------------------------------
