@@ -32,6 +32,8 @@ _SPOKEN_OF = {
     "spl": frozenset({"GET /iserver/account/pnl/partitioned"}),
 }
 """Topic of a frame -> the routes whose replies are old news after it."""
+_NEVER_KEPT = frozenset({"GET /sso/validate"})
+"""Whether a login is paper or live is looked up, not remembered."""
 
 
 class _Flight:
@@ -132,7 +134,7 @@ def _shareable(asked: Asked) -> bool:
 
 def _is_warm(name: str, given: Given) -> bool:
     """Whether a reply says all there is (web-api.md §1.7, §4.1)."""
-    if given.status != 200:
+    if given.status != 200 or name in _NEVER_KEPT:
         return False
     try:
         body: Any = msgspec.json.decode(given.content)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from ibtui import errors
+from ibtui.auth.effects import Send
 from ibtui.clock import FakeClock
 from ibtui.service import fan as fans
 from ibtui.service import fan_reader
@@ -303,6 +304,30 @@ async def test_the_reason_why_there_is_no_socket(gateway: Gateway) -> None:
         gateway.on("POST /tickle", up.tickle)
         async with listening(path) as one:
             await until(lambda: one.of("sts"))
+            gateway.on("GET /ws", text="", status=401)
+            for ws in list(up.open):
+                await ws.close()
+            # It waits longer and longer by itself; whoever asks is told at once why.
+            await until(lambda: isinstance(one.stream.state.error, errors.NotLoggedIn))
+            with pytest.raises(errors.NotLoggedIn):
+                await one.client.socket().open(3)
+
+
+async def test_tokens_and_cookies_are_in_no_log(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    up = Upstream(gateway)
+    up.token = "deadbeefdeadbeef"
+    caplog.set_level("DEBUG")
+    gateway.on("POST /sso/Authenticator", {"ok": True})
+    async with between(gateway) as (_, path, _), listening(path) as one:
+        await one.say("spl+{}", "tic")
+        step = Send(
+            "POST", "/sso/Authenticator", (("A", "formsecret"),), cookies=(("XYZAB", "cookiesecret"),)
+        )
+        await one.client.rest.send(step)
+        for ws in list(up.open):
+            await ws.close()
+        await until(lambda: "closed" in one.states)
+    assert "deadbeef" not in caplog.text and "secret" not in caplog.text
 
 
 async def test_the_upstream_socket_is_closed_when_nobody_reads(

@@ -79,7 +79,7 @@ async def test_askers_share_a_flight_and_then_its_reply() -> None:
         (get("/v1/api/tickle"), True),
         (Asked("POST", "/v1/api/tickle", {}), True),
         (get("/v1/api/portfolio/accounts"), True),
-        (get("/v1/portal/sso/validate"), True),
+        (get("/v1/portal/sso/validate"), False),
         (Asked("POST", "/v1/api/pa/performance", {}, b"{}"), True),
         (get("/v1/api/iserver/accounts"), False),
         (get("/v1/api/portfolio/DU1/positions/0"), False),
