@@ -74,11 +74,11 @@ async def test_from_nothing_to_a_gateway_that_runs(sim: Sim) -> None:
     async with app_at(sim.ready["download"], sim.cert or "") as pilot:
         await shows(pilot, "○ Gateway", "Or install one: i here, or", "gateway install", "i install")
         await pilot.press("i")
-        await shows(pilot, "Now here     none", sim.ready["download"], "Java  ", "enter download")
+        await shows(pilot, "Now here  none", sim.ready["download"], "Java  ", "enter download")
         await pilot.press("enter")
         await until(pilot, lambda: "is installed" in text(pilot.app), WAIT_S)
         await shows(
-            pilot, "Built        24 April 2026", "✓ Download", "✓ Check and unpack", "→ Enter starts it."
+            pilot, "Built     24 April 2026", "✓ Download", "✓ Check and unpack", "→ Enter starts it."
         )
         assert shelf()[0].startswith("2026-04-24-")
         try:
@@ -86,7 +86,7 @@ async def test_from_nothing_to_a_gateway_that_runs(sim: Sim) -> None:
             await until(pilot, lambda: "● Gateway" in text(pilot.app), WAIT_S)
             await until(pilot, lambda: "● Gateway" in text(pilot.app) and pilot.app.busy is None)  # type: ignore[attr-defined]
             await pilot.press("i")  # while it runs: a newer one would need a restart
-            await shows(pilot, "Now here     2026-04-24-", "enter download")
+            await shows(pilot, "Now here  2026-04-24-", "enter download")
             await pilot.press("enter")
             await until(pilot, lambda: "was installed already" in text(pilot.app), WAIT_S)
             await shows(pilot, "enter restarts it")
@@ -158,7 +158,7 @@ async def test_the_way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         await pilot.press("f")
         await pilot.press(*str(gateway), "enter")
         await until(pilot, lambda: "is installed" in text(pilot.app), WAIT_S)
-        await shows(pilot, "(only", f"Before it    {first.version}", "b back to the one before")
+        await shows(pilot, "(only", f"Before it {first.version}", "b back to the one before")
         await pilot.press("b")
         await until(pilot, lambda: "is in use again" in text(pilot.app), WAIT_S)
         await shows(pilot, f"The gateway {first.version}")

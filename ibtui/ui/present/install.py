@@ -18,7 +18,7 @@ DOWNLOAD, UNPACK, READY = "Download", "Check and unpack", "Installed"
 STEPS = (DOWNLOAD, UNPACK, READY)
 PHASES = {"downloading": DOWNLOAD, "unpacking": UNPACK}
 _BAR = 40
-_HANG = " " * 16
+_HANG = " " * 13
 
 
 @dataclass(slots=True)
@@ -62,8 +62,8 @@ def offer(found: Survey, note: str = "") -> list[Line]:
     """Before anything is done: from where, to where, what is here."""
     out = [line("   ", (clean(note), "strong")), line("")] if note else []
     out += [
-        line("   IBKR's Client Portal Gateway, a Java program of about 12 MB, is downloaded and"),
-        line("   unpacked for you alone; the one that is used now is kept, to go back to."),
+        line("   IBKR's Client Portal Gateway, a Java program of about 12 MB, is downloaded"),
+        line("   and unpacked for you alone. The one used until now is kept, to go back to."),
         line(""),
         _row("From", clean(found.address)),
         _row("To", clean(str(found.folder))),
@@ -152,14 +152,14 @@ def _date(day: date | None) -> str:
 
 
 def _row(name: str, text: str) -> Line:
-    return line((f"   {name:<11}  ", "muted"), text)
+    return line((f"   {name:<9} ", "muted"), text)
 
 
 def _java(version: str, trouble: IbtuiError | None) -> list[Line]:
     if trouble is None:
         return [_row("Java", version)]
     return [
-        line(("   Java         ", "muted"), ("▲ ", "warn"), clean(trouble.what)),
+        line(("   Java      ", "muted"), ("▲ ", "warn"), clean(trouble.what)),
         line(_HANG, ("→ ", "accent"), clean(trouble.fix)),
     ]
 

@@ -34,11 +34,16 @@ def expires(reset: datetime, now: datetime, room: int = 80) -> str:
     try:
         there = reset.astimezone(ZoneInfo(_NEW_YORK))
     except ZoneInfoNotFoundError:  # a system without time zone data
-        return f"expires at {moment(reset, now)} ({left})"
+        return _local(reset, now, left)
     text = f"expires at midnight New York ({left})"
     if (there.hour, there.minute) == (0, 0) and len(text) <= room:
         return text
-    return f"expires at {moment(reset, now)} ({left})"
+    return _local(reset, now, left)
+
+
+def _local(reset: datetime, now: datetime, left: str) -> str:
+    near = (reset - now).total_seconds() < 86_400
+    return f"expires {f'at {reset.astimezone():%H:%M}' if near else moment(reset, now)} ({left})"
 
 
 def facts(found: LoginFacts, now: datetime, alive: Line, room: int = 80) -> list[Line]:

@@ -65,5 +65,6 @@ def page(found: Sequence[Choice], cursor: int, whose: str) -> list[Line]:
             )
         )
         out.append(line(("     ", ""), (choice.text, "muted")))
-    keys: Line = ((" enter", "accent"), (" choose", "muted"), ("   ↑↓", "accent"), (" move", "muted"))
+    several: Line = (("   ↑↓", "accent"), (" move", "muted")) if len(found) > 1 else ()
+    keys: Line = ((" enter", "accent"), (" choose" if several else " leave", "muted"), *several)
     return [*out, line(""), (*keys, ("   esc", "accent"), (" stay", "muted"))]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BOX = """
     align: center middle;
     & > Vertical {
-        width: 76; max-width: 96%; height: auto; max-height: 90%;
+        width: 80; max-width: 100%; height: auto; max-height: 90%;
         background: $surface; padding: 1 1;
     }
     & Lines { background: $surface; }

@@ -115,9 +115,10 @@ class OAuthScreen(OAuthWork):
     def draw(self) -> None:
         """See `OAuthWork`."""
         self.query_one("#steps", Lines).show([present.steps(self.state, self.step)])
-        self.query_one("#page", Lines).show(self._lines())
+        self.query_one("#page", Lines).show(self.lines())
 
-    def _lines(self) -> list[Line]:
+    def lines(self) -> list[Line]:
+        """The page in sight."""
         profile = self.ibtui.profile
         folder = str(self.setup.folder / self.state.keys) if self._setup is not None else ""
         match self.page:
