@@ -31,13 +31,14 @@ from ibtui.service.board import Told
 from ibtui.service.place import peer_uid
 from ibtui.service.runtime import Progress
 
-BEAT_S = 20.0
-"""Seconds between two heart-beats of a change stream."""
+BEATS = 10
+"""A change stream without news has a heart-beat each time it has looked so often."""
 GATHER_S = 0.05
 """Changes of so long go out together."""
 LOOK_S = 2.0
 """Seconds that a look which a caller asked for may take; then the last one has to do."""
 
+_NOTHING = wire.News()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -147,8 +148,12 @@ class Door:
             whole = self.truth()
             await answer.write(_line(wire.News(whole=whole)))
             follower = _Follower(self._desk, self._keeping, whole)
-            while not self._ended:
-                await answer.write(_line(await self._next(feed, follower)))
+            beats = 0
+            while not self._ended and request.transport is not None:
+                news = await self._next(feed, follower)
+                beats = 0 if news != _NOTHING else beats + 1
+                if beats % BEATS == 0:
+                    await answer.write(_line(news))
             await answer.write(_line(wire.News(ended=self._ended)))
         except OSError:
             pass  # the terminal has gone
@@ -158,9 +163,9 @@ class Door:
         return answer
 
     async def _next(self, feed: Feed, follower: _Follower) -> wire.News:
-        """The next change, or after a while an empty line as heart-beat."""
+        """The next change, or nothing: that the terminal has gone is only seen by looking."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(BEAT_S):
+            async with asyncio.timeout(LOOK_S):
                 await feed.wait()
             await asyncio.sleep(GATHER_S)
             feed.drain()

@@ -130,7 +130,7 @@ def show(context: Context, name: str, *, watch: bool) -> int:
     pane = PANES[name]
 
     async def work() -> None:
-        async with runtime_for(context.settings) as runtime:
+        async with runtime_for(context.settings, spawns=watch) as runtime:
             await actions.need_session(runtime)
             feed = runtime.subscribe()
             if not watch:

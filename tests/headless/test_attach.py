@@ -1,0 +1,216 @@
+"""Commands and the supervisor that outlives them, as processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ibtui import paths
+from ibtui.service.link import find
+from tests.conftest import Sim
+from tests.flows.test_fan_out import check_budget
+from tests.headless.conftest import Run, Spawn, write_profile
+from tests.supervising import is_supervisor
+
+PASSWORD = "IBTUI_PROFILES_DEFAULT_PASSWORD"
+
+
+def until(wanted: Callable[[], Any], timeout: float = 15.0) -> Any:
+    end = time.monotonic() + timeout
+    while not (found := wanted()):
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def kept(live_sim: Sim) -> Sim:
+    """A simulator with open sessions, and a profile to keep alive."""
+    write_profile(live_sim.url, live_sim.cert, keep_alive=True)
+    return live_sim
+
+
+def pid_of(profile: str = "default") -> int:
+    link = find(profile)
+    assert link is not None
+    return link.pid
+
+
+def test_a_start_begins_it_and_keep_stop_ends_it(run: Run, kept: Sim) -> None:
+    assert run("keep", "status").code == 1
+    assert run("gateway", "start").code == 0
+    pid = pid_of()
+    assert is_supervisor(pid)
+    done = run("keep", "status")
+    assert done.code == 0 and f"pid {pid}" in done.out and "brokerage" in done.out
+    found = run("keep", "status", "--json").json
+    assert found["running"] and found["pid"] == pid and found["keeping"]["shared"]
+    assert run("gateway", "status").code == 0
+    assert run("positions").out.count("\n") > 3
+    done = run("keep", "stop")
+    assert done.code == 0 and f"pid {pid}" in done.err
+    until(lambda: not is_supervisor(pid))
+    assert run("keep", "stop").code == 0
+    assert run("keep", "stop", "--json").json == {"stopped": False, "pid": None}
+    assert run("keep", "status", "--json").json == {"running": False}
+    assert run("status").code == 0, "the session is left as it was"
+
+
+def test_it_is_detached_and_knows_no_secret(
+    run: Run, sim: Sim, monkeypatch: pytest.MonkeyPatch, own_folders: Path
+) -> None:
+    user = sim.user()
+    write_profile(sim.url, sim.cert, keep_alive=True, username=user["username"])
+    monkeypatch.setenv(PASSWORD, user["password"])
+    assert run("login").code == 0
+    pid = pid_of()
+    proc = Path(f"/proc/{pid}")
+    assert user["password"].encode() not in proc.joinpath("environ").read_bytes()
+    assert PASSWORD.encode() not in proc.joinpath("environ").read_bytes()
+    assert user["password"].encode() not in proc.joinpath("cmdline").read_bytes()
+    assert os.getsid(pid) == pid and proc.joinpath("cwd").resolve() == Path("/")
+    assert proc.joinpath("fd/0").resolve() == Path("/dev/null")
+    log = paths.log_dir() / "keep-default.log"
+    assert proc.joinpath("fd/1").resolve() == proc.joinpath("fd/2").resolve() == log.resolve()
+    assert log.stat().st_mode & 0o777 == 0o600
+    # It logs in again by itself: the password's source came with the settings.
+    sim.control("session", {"action": "logout"})
+    until(lambda: sum(row["path"].endswith("/sso/Dispatcher") for row in sim.journal()) == 2, 40)
+    until(lambda: run("status").code == 0, 20)
+
+
+def test_status_asks_it_and_loads_little(run: Run, kept: Sim) -> None:
+    assert run("gateway", "start").code == 0
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "ibtui", "status", "--json"], capture_output=True, text=True, timeout=20
+    )
+    took = time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0 and json.loads(done.stdout)["ready"]
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert cpu < 0.35 and took < 5, (cpu, took)
+    code = "import sys\nfrom ibtui.cli import main\nmain(['status'])\nprint(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    heavy = {"textual", "aiohttp", "httpx", "websockets", "cryptography", "ibtui.service.local"}
+    assert not heavy & set(done.stdout.split()), done.stderr
+
+
+def test_one_that_does_not_answer(run: Run, kept: Sim, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ibtui.service.link.CALL_S", 0.5)
+    assert run("gateway", "start").code == 0
+    pid = pid_of()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = run("status")
+        assert done.code == 0 and f"kill -9 {pid}" in done.err, "it is looked at from here then"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_killed_and_another_takes_its_place(run: Run, kept: Sim) -> None:
+    assert run("gateway", "start").code == 0
+    first = pid_of()
+    os.kill(first, signal.SIGKILL)
+    until(lambda: find("default") is None)
+    assert run("keep", "status").code == 1, "nobody is there, whatever files say"
+    assert run("status").code == 0
+    assert run("gateway", "start").code == 0
+    assert pid_of() != first and is_supervisor(pid_of())
+
+
+def test_two_starts_at_one_moment_make_one(kept: Sim, spawn: Spawn) -> None:
+    both = [spawn("gateway", "start") for _ in range(3)]
+    assert [process.wait(30) for process in both] == [0, 0, 0]
+    keep = paths.state_dir() / "keep"
+    assert len(list(keep.glob("*.lock"))) == 1 and is_supervisor(pid_of())
+
+
+def test_settings_that_have_changed_since(run: Run, kept: Sim, start_sim: Callable[..., Sim]) -> None:
+    assert run("gateway", "start").code == 0
+    pid = pid_of()
+    other = start_sim()
+    write_profile(other.url, other.cert, keep_alive=True)
+    done = run("gateway", "start")
+    assert done.code == 0 and other.url in done.out and pid_of() == pid
+    done = run("status")
+    assert done.code == 4 and other.url in done.out
+
+
+def test_ended_by_a_signal_the_files_are_gone(run: Run, kept: Sim) -> None:
+    assert run("gateway", "start").code == 0
+    pid = pid_of()
+    os.kill(pid, signal.SIGHUP)
+    time.sleep(0.5)
+    assert pid_of() == pid, "it has read its settings anew"
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not is_supervisor(pid))
+    assert (paths.state_dir() / "keep" / "default.lock").read_bytes() == b""
+    assert find("default") is None
+
+
+def test_it_cannot_be_started(run: Run, kept: Sim) -> None:
+    keep = paths.state_dir() / "keep"
+    keep.parent.mkdir(parents=True, exist_ok=True)
+    keep.write_text("not a folder")
+    done = run("gateway", "start")
+    assert done.code == 0, "the gateway is there all the same"
+    assert run("status").code == 0
+
+
+class Reader:
+    """Lines of a process, as they come."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.lines: list[str] = []
+        self._process = process
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.lines.append(line)
+
+
+def sockets(sim: Sim) -> int:
+    return sum((row["method"], row["path"]) == ("GET", "/v1/api/ws") for row in sim.journal())
+
+
+def test_terminals_share_one_socket_and_one_budget(run: Run, kept: Sim, spawn: Spawn) -> None:
+    assert run("gateway", "start").code == 0
+    words = (
+        ("orders", "--watch"),
+        ("positions", "--watch"),
+        ("pnl", "--watch"),
+        ("orders", "--watch", "--json"),
+    )
+    watching = [spawn(*each) for each in words]
+    readers = [Reader(process) for process in watching]
+    until(lambda: all(reader.lines for reader in readers), 40)
+    assert sockets(kept) == 1
+    check_budget([row for row in kept.journal() if row["path"].startswith("/v1/")])
+    # The process in the middle dies: they find their way back, through a new one.
+    first = pid_of()
+    os.kill(first, signal.SIGKILL)
+    until(lambda: find("default") is not None and pid_of() != first)
+    seen = [len(reader.lines) for reader in readers]
+
+    def news() -> bool:
+        conid = next(iter(kept.control("books")["positions"].values()))[0]["conid"]
+        kept.control("prices", {"conid": conid, "price": 150 + time.monotonic() % 50})
+        return len(readers[1].lines) > seen[1] and sockets(kept) == 2
+
+    until(news, 40)
+    assert all(process.poll() is None for process in watching)
