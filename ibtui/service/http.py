@@ -20,6 +20,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ibtui.clock import Clock, SystemClock, Tasks
 from ibtui.errors import Competing, GatewayDown, IbtuiError, Unreachable, UsageError
@@ -42,7 +43,8 @@ LOOKS = 3
 POLL_S = 0.1
 OTHER_PORT = "Stop it, or choose another port: --port, serve.port or IB_GATEWAY_SERVICE_PORT."
 STATUS = "/iserver/auth/status"
-_log = logging.getLogger("ibtui.http")
+_wire = logging.getLogger("ibtui.http.wire")
+"""aiohttp's own complaints."""
 
 
 class HttpDoor:
@@ -118,7 +120,7 @@ class HttpDoor:
             self.app(),
             handle_signals=False,
             access_log=None,
-            logger=_log,
+            logger=_wire,
             keepalive_timeout=30.0,
             shutdown_timeout=2.0,
         )
@@ -244,6 +246,17 @@ async def _body(request: web.Request) -> bytes:
             return await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout(reason="The body did not come") from None
+    except web.RequestPayloadError:
+        raise web.HTTPBadRequest(reason="The body is not what its head says") from None
+
+
+def _ours(record: logging.LogRecord) -> bool:
+    """Not a caller's bad request: its bytes are nothing for a log, and there may be many."""
+    theirs = (HttpProcessingError, web.RequestPayloadError)
+    return not (record.exc_info and isinstance(record.exc_info[1], theirs))
+
+
+_wire.addFilter(_ours)
 
 
 async def listen(host: str, port: int) -> socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -233,6 +234,39 @@ def test_terminals_read_what_the_service_keeps(
         done = run("status", "--json")
         assert done.code == 0 and done.json["ready"] is True
         wait_for(lambda: served.ask("GET", "/api/status").json()["ready"])
+
+
+def test_what_is_no_request_is_refused_and_not_written_down(served: Served) -> None:
+    port, noise = int(served.url.rpartition(":")[2]), random.Random(4)
+    put, like_json = (
+        b"PUT /api/service HTTP/1.1\r\nHost: localhost\r\n",
+        b"Content-Type: application/json\r\n",
+    )
+    heads = [
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (put + b"Content-Length: -1\r\n\r\n", 400),
+        (put + b"Transfer-Encoding: chunked\r\n\r\nZZZ\r\nPlanted-4711", 400),
+        (put + b"Authorization Bearer Planted-4711\r\n\r\n", 400),
+        (put + b"X: " + b"a" * 70_000 + b"\r\n\r\n", 400),
+        (put + like_json + b"Content-Length: 30000\r\n\r\n" + b"Planted-4711" * 2_500, 413),
+        (put + like_json + b"Content-Encoding: gzip\r\nContent-Length: 12\r\n\r\nPlanted-4711", 400),
+        (b"GET /%zz HTTP/9.9\r\nHost: localhost\r\n\r\n", 400),
+        (b"CONNECT x:1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"\x16\x03\x01\x02\x00Planted-4711", 400),
+        *((noise.randbytes(noise.randrange(1, 300)), 0) for _ in range(40)),
+    ]
+    for head, status in heads:
+        with socket.create_connection(("127.0.0.1", port)) as caller:
+            caller.settimeout(5 if status else 0.02)
+            try:
+                caller.sendall(head)
+                found = caller.recv(4096)
+            except OSError:
+                found = b""  # an end of the connection is an answer to noise
+            assert not status or int(found.split()[1]) == status, (head[:60], found)
+    assert served.ask("GET").status_code == 200
+    log = Path(os.environ["XDG_STATE_HOME"]) / "ibtui/log/ibtui.log"
+    assert "Traceback" not in served.said + log.read_text() and "Planted" not in log.read_text()
 
 
 def test_a_dead_client_and_a_slow_one_hold_nobody_up(served: Served) -> None:
