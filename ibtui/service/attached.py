@@ -58,6 +58,8 @@ class AttachedRuntime(LocalRuntime):
         self._spawns = spawns and spawn.wanted(settings.chosen())
         self._finds = stays and self._spawns
         self._theirs: wire.Truth | None = None
+        self._entering = False
+        """Somebody logs in here: the supervisor does not know yet who."""
         """What the supervisor said last."""
         self._mirroring: asyncio.Task[None] | None = None
         self._mirror_tasks = Tasks(self._keeper.failed)
@@ -121,7 +123,8 @@ class AttachedRuntime(LocalRuntime):
         theirs = self._theirs
         assert theirs is not None
         self._board.mirror(theirs.status)
-        self._entry.user = theirs.user
+        if not self._entering:
+            self._entry.user = theirs.user
         # Facts and keep-alive are shown with the lamps.
         self._hub.publish([Change("status", "*")])
         self._note_loss()
@@ -315,6 +318,7 @@ class AttachedRuntime(LocalRuntime):
             await super().login(answers, factor=factor)
             return
         entered = False
+        self._entering = True
         try:
             if self._profile.direct:
                 # The supervisor gets the token; there is nothing to ask a person.
@@ -326,7 +330,10 @@ class AttachedRuntime(LocalRuntime):
                     # Also where it was accepted and only the brokerage session is missing.
                     entered = self.status.sso.state == "on"
         finally:
-            await self._entered(link, entered)
+            try:
+                await self._entered(link, entered)
+            finally:
+                self._entering = False
 
     async def _entered(self, link: Link, entered: bool) -> None:
         """Tell the supervisor whose login it was, and give it the password it may hold."""
