@@ -71,7 +71,7 @@ class Machine:
         self._up_since = now.mono
         self._cause = ""
         """Why the session has probably ended."""
-        self._login = Pace((10.0, 60.0, 300.0, 900.0, 1800.0))
+        self._login = Pace((10.0, 60.0, 300.0, 600.0))
         self._open = Pace((15.0, 30.0, 60.0, 120.0, 300.0))
         self._take = Pace((60.0, 300.0, 900.0, 1800.0))
         self._revive = Pace((5.0, 15.0, 60.0, 300.0))
@@ -321,7 +321,7 @@ class Machine:
 
     def _closed(self, now: Moment) -> Plan:
         if self._rival and self.policy.competing == "ask":
-            return Plan("person", f"another program holds the brokerage session: {TAKE_BACK}")
+            return Plan("person", f"another program holds the brokerage session; {TAKE_BACK}")
         if self._open.tries >= MANY_OPENS and not self._no_login(now):
             return self._log_in(now, "the brokerage session cannot be opened")
         lost = self._before in (Kind.READY, Kind.COMPETING, Kind.SETTLING)
@@ -334,7 +334,7 @@ class Machine:
 
     def _competing(self, now: Moment) -> Plan:
         if self.policy.competing != "take" and not self._reclaim:
-            return Plan("person", f"another program holds the brokerage session: {TAKE_BACK}")
+            return Plan("person", f"another program holds the brokerage session; {TAKE_BACK}")
         due = self._take.due(self._since)
         if self._take.tries:
             why = "another program takes the brokerage session again and again"
@@ -345,7 +345,7 @@ class Machine:
         if not self._wanted:
             return Plan("person", "nobody has logged in yet")
         if self._rival and self.policy.competing == "ask":
-            return Plan("person", "another program has taken the session: log in to have it back")
+            return Plan("person", "another program has taken the session; log in to have it back")
         why = self._no_login(now)
         if why:
             return Plan("person", f"the login has ended; {why}")

@@ -142,6 +142,6 @@ async def test_another_program_with_policy_ask(install: Path, start_sim: Any, tm
         assert runtime.keeping.mode == "person" and "another program" in runtime.keeping.why
         assert words(runtime).count("keep-alive: another program holds") == 1
         assert not runtime.status.ready
-        await actions.take_over(runtime)
+        await runtime.open_brokerage(compete=True)
         await until(runtime, lambda status: status.ready)
         assert runtime.keeping.mode == "on"

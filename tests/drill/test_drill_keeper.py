@@ -1,0 +1,36 @@
+"""The keep-alive through a whole day of trouble, time jumping from one wait to the next (`make drill`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ibtui.service import keeper
+from tests.drill.keeper_drill import drill
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+DAY = 24 * 3600.0
+
+
+@pytest.fixture(autouse=True)
+def fewer_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One wait from tickle to tickle; a day has 86,400 seconds."""
+    monkeypatch.setattr(keeper, "TICKLE_S", 55.0)
+    monkeypatch.setattr(keeper, "LONGEST_S", 60.0)
+
+
+@pytest.mark.parametrize(("seed", "competing"), [(1, "take"), (2, "yield"), (3, "ask")])
+async def test_a_day_of_trouble(tmp_path: Path, seed: int, competing: str) -> None:
+    hours = DAY if seed == 1 else DAY / 8
+    async with drill(seed, tmp_path, competing=competing, yield_minutes=10) as day:
+        end = day.clock.monotonic() + hours
+        while day.clock.monotonic() < end:
+            await day.pass_(day.chance.uniform(300.0, 4000.0))
+            await day.trouble()
+        await day.clear()
+        await day.pass_(7 * 3600.0 if day.runtime.login_facts.attempts else 3600.0)
+        await day.collect()
+        print(day.story)
+        day.check()
+        assert len(day.proofs) >= 3
