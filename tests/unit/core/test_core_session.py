@@ -25,6 +25,7 @@ from ibtui.errors import (
     UsageError,
 )
 from ibtui.secret import Secret
+from tests.oauth_tools import mapping
 from tests.unit.core.core_servers import Gateway
 
 STATUS = "GET /iserver/auth/status"
@@ -184,15 +185,19 @@ def test_token_tells_of_changes_only() -> None:
     assert token.renew(Secret("c")) and heard == [1]
 
 
-def test_mappings_are_checked_and_refused_for_now() -> None:
-    fields = dict.fromkeys(
-        ("consumerKey", "accessToken", "accessTokenSecret", "encryption", "signature", "dhPrime"), "x"
-    )
-    with pytest.raises(UsageError, match="realm"):
-        IbkrClient(fields)
-    with pytest.raises(UsageError) as caught:
-        IbkrClient({**fields, "realm": "limited_poa"})
-    assert caught.value.exit_code == 2
+def test_mappings_are_checked_before_anything_is_sent() -> None:
+    for given, words in (
+        ({"consumerKey": "ABCDEFGHI"}, "missing"),
+        ({"client_id": "x"}, "lack credential, private_key, ip"),
+        ({**mapping(), "realm": "test_realm"}, "realm"),
+        ({**mapping(), "consumerKey": "x"}, "nine letters"),
+    ):
+        with pytest.raises(UsageError, match=words) as caught:
+            IbkrClient(given)
+        assert caught.value.exit_code == 2
+    client = IbkrClient(mapping())
+    assert client.rest.address.origin == "https://api.ibkr.com" and client.oauth is not None
+    assert client.oauth.grant is None and client.trust.fingerprint == ""
 
 
 # driving
