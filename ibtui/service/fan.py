@@ -97,7 +97,7 @@ class Fan:
     def _reset(self, why: str) -> None:
         """The upstream socket is gone, and all that was said on it."""
         for reader in self.readers:
-            reader.drop(RESTART, redact(why)[:100])
+            reader.drop(RESTART, redact(why))
         self.readers.clear()
         self._topics.clear()
         self._wanting.clear()

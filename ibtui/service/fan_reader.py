@@ -20,6 +20,7 @@ HARD = 8 * 1024 * 1024
 """Bytes that may wait before the reader is given up."""
 _AT_ONCE = 64 * 1024
 _LOOK_S = 0.02
+_REASON = 120
 TRY_AGAIN = 1013
 """Close code for a reader that is too slow (RFC 6455, registry)."""
 RESTART = 1012
@@ -90,7 +91,7 @@ class Reader:
         """End it: what waits is thrown away, and the client told `code`."""
         if not self.gone:
             self.gone = True
-            self._code, self._why = code, why.encode()
+            self._code, self._why = code, why.encode("ascii", "replace")[:_REASON]
             self._queue.clear()
             self._late.clear()
             self._bytes = 0

@@ -1,11 +1,12 @@
-"""One reply for many askers: equal requests of a paced route share a flight, and for a while its reply.
+"""One reply for many askers: equal readings share a flight, and on paced routes its reply for a while.
 
 Without this three terminals would each wait five seconds for the same list of orders
 (web-api.md §1.6). What is shared must never be older than what its asker knows already:
 
-- a flight that has left is joined, and its reply handed out again, only until something has
-  happened that could have changed it: any other request that is no reading, a frame of the
-  stream that speaks of the same thing, another session;
+- a flight that still waits for its slot is joined by whoever asks the same;
+- on a route with a budget of its own it is joined when it has left, too, and its reply handed out
+  again, but only until something has happened that could have changed it: any request that is no
+  reading, a frame of the stream that speaks of the same thing, another session;
 - cold replies (§1.7: the empty first one), refusals and errors are never kept.
 """
 
@@ -32,6 +33,8 @@ _SPOKEN_OF = {
     "spl": frozenset({"GET /iserver/account/pnl/partitioned"}),
 }
 """Topic of a frame -> the routes whose replies are old news after it."""
+_LOGIN = "/sso/"
+"""A login's conversation has cookies of its own; its replies are nobody else's."""
 _NEVER_KEPT = frozenset({"GET /sso/validate"})
 """Whether a login is paper or live is looked up, not remembered."""
 
@@ -48,6 +51,12 @@ class _Flight:
         """Until when its reply may be handed out again."""
         self.task: asyncio.Task[Given] | None = None
 
+    def serves(self, now: float) -> bool:
+        """Whether somebody who asks now may have its reply."""
+        if self.left is None:
+            return True
+        return bool(interval(*self.key[:2])) and (not self.until or now < self.until)
+
 
 class Shared:
     """Flights and kept replies by request."""
@@ -63,17 +72,17 @@ class Shared:
         Raises:
             IbtuiError: as `send`, to everybody who waited.
         """
-        if not _shareable(asked):
-            if asked.method not in _READING:
-                self.clear()
+        if not _is_reading(asked):
+            self.clear()
             try:
                 return await send(asked, _nothing)
             finally:
-                if asked.method not in _READING:
-                    self.clear()
+                self.clear()
+        if asked.path.startswith(_LOGIN):
+            return await send(asked, _nothing)
         key = (asked.method, asked.path, asked.body)
         flight = self._flights.get(key)
-        if flight is None or (flight.until and self._clock.monotonic() >= flight.until):
+        if flight is None or not flight.serves(self._clock.monotonic()):
             self._sweep()
             flight = self._flights[key] = _Flight(key)
             flight.task = self._tasks.start(self._fly(flight, asked, send), "shared request")
@@ -93,8 +102,9 @@ class Shared:
         kept = False
         try:
             given = await send(asked, leaving)
-            if flight.left is not None and self._flights.get(flight.key) is flight:
-                flight.until = flight.left + interval(asked.method, asked.path)
+            seconds = interval(asked.method, asked.path)
+            if seconds and flight.left is not None and self._flights.get(flight.key) is flight:
+                flight.until = flight.left + seconds
                 kept = _is_warm(flight.route, given) and "force=" not in asked.path
             return given
         finally:
@@ -123,13 +133,11 @@ def _nothing() -> None:
     return None
 
 
-def _shareable(asked: Asked) -> bool:
-    """Readings with a budget of their own; tickles and analyses (`/pa/`) read, too, though they are POSTs."""
-    if not interval(asked.method, asked.path):
-        return False
-    if asked.method in _READING:
-        return True
-    return route(asked.method, asked.path).startswith(("POST /tickle", "POST /pa/"))
+def _is_reading(asked: Asked) -> bool:
+    """Readings; tickles and analyses (`/pa/`) are some, too, though they may be POSTs."""
+    return asked.method in _READING or route(asked.method, asked.path).startswith(
+        ("POST /tickle", "POST /pa/")
+    )
 
 
 def _is_warm(name: str, given: Given) -> bool:

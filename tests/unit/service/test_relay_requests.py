@@ -172,7 +172,9 @@ async def test_the_supervisors_limiter_counts_for_all(gateway: Gateway) -> None:
     async with between(gateway) as (_, path, _), attached(path) as one, attached(path) as two:
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        await asyncio.gather(*(client.request("/x") for client in (one, two) for _ in range(10)))
+        await asyncio.gather(
+            *(client.request(f"/x?n={n}{client is one}") for client in (one, two) for n in range(10))
+        )
         assert 1.0 < loop.time() - begun < 2.5
         assert len(gateway.seen) == 20
         assert len({id(client.pacing) for client in (one, two)}) == 2

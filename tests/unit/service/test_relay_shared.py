@@ -96,6 +96,27 @@ async def test_which_requests_are_shared(asked: Asked, same: bool) -> None:
     await shared.close()
 
 
+async def test_a_request_that_waits_for_its_slot_is_joined_whatever_it_asks() -> None:
+    shared, server = Shared(FakeClock()), Server()
+    server.slot.clear()
+    paths = ["/v1/api/portfolio/DU1/positions/0", "/v1/api/iserver/accounts", "/sso/Login"]
+    waiting = [asyncio.create_task(shared.ask(get(path), server.send)) for path in paths * 2]
+    await asyncio.sleep(0.01)
+    server.gate.clear()
+    server.slot.set()
+    await asyncio.sleep(0.01)
+    # These have left: what they bring may be older than the next asker's knowledge.
+    waiting += [asyncio.create_task(shared.ask(get(path), server.send)) for path in paths]
+    await asyncio.sleep(0.01)
+    server.gate.set()
+    await asyncio.gather(*waiting)
+    assert sorted(server.asked) == sorted(
+        ["GET 0", "GET accounts", "GET Login", "GET Login"] + ["GET 0", "GET accounts", "GET Login"]
+    )
+    assert not shared._flights
+    await shared.close()
+
+
 @pytest.mark.parametrize(
     ("path", "cold", "warm"),
     [
