@@ -73,14 +73,18 @@ async def _listen(process: asyncio.subprocess.Process, progress: Callable[[str],
         if "making" in said:
             progress(str(said["making"]))
         else:
-            # What comes out of the pipe is read like any file: nothing broken gets further.
-            prime, _ = keys.read_dh(said["dhparam"])
-            made = KeySet(Secret(said["signature"]), Secret(said["encryption"]), prime)
-            made.check()
-            return made
+            return await asyncio.to_thread(_read, said)
     raise IbtuiError(
         f"The process that makes keys ended without any (exit status {await process.wait()}).", "Try again."
     )
+
+
+def _read(said: dict[str, Any]) -> KeySet:
+    """What comes out of the pipe is read like any file: nothing broken gets further."""
+    prime, _ = keys.read_dh(said["dhparam"])
+    made = KeySet(Secret(said["signature"]), Secret(said["encryption"]), prime)
+    made.check()
+    return made
 
 
 # In the child --------------------------------------------------------------------------------

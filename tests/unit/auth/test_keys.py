@@ -121,6 +121,15 @@ def test_what_is_no_private_key_is_named(what: str) -> None:
         refused(lambda: keys.read_private_key(make(), "private signing key"), *words)
 
 
+def test_a_changed_digit_inside_a_key_is_seen() -> None:
+    der = bytearray(base64.b64decode("".join(ENCRYPTION.splitlines()[1:-1])))
+    for at in range(60, len(der) - 4, 97):
+        spoilt = bytes(it ^ (at == place) for place, it in enumerate(der))
+        text = base64.b64encode(spoilt).decode()
+        with pytest.raises(UsageError):
+            keys.read_private_key(f"-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+
+
 def test_a_private_file_where_the_public_is_wanted_is_the_classic_mistake() -> None:
     for pem in (SIGNATURE, ENCRYPTION):
         refused(lambda pem=pem: keys.read_public_key(pem), "a private key", "Never upload it")
