@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -194,3 +195,18 @@ def test_the_session_is_taken_over_unless_the_profile_leaves_it(sim: Sim, policy
             assert "Another program holds the brokerage session" in reply.json()
         else:
             assert reply.json()["authenticated"] is True and reply.json()["competing"] is False
+
+
+def test_new_settings_wait_for_a_login_and_leave_the_session(served: Served, env: dict[str, str]) -> None:
+    assert served.ask("POST").json() == "OK"
+    pid, who = gateway_pid(), user(env)
+    fault(env, "/sso/Dispatcher", "delay", 1.0)
+    with ThreadPoolExecutor(1) as pool:
+        login = pool.submit(served.ask, "PUT", json=body(who))
+        wait_for(lambda: "opening the session" in served.said)
+        served.process.send_signal(signal.SIGHUP)
+        assert login.result().status_code == 200
+        served.until("read anew")
+    wait_for(lambda: served.ask("GET", "/api/status").json()["ready"])
+    assert gateway_pid() == pid and logins(env) == [who["username"]]
+    assert served.process.poll() is None
