@@ -20,7 +20,7 @@ from ibtui.service.relay import Connect, Relay
 from tests.unit.core.core_servers import Gateway
 
 
-async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
@@ -124,5 +124,5 @@ class Listener:
 async def listening(path: str, **more: Any) -> AsyncIterator[Listener]:
     async with IbkrClient("http://ibtui", uds=path, **more) as client:
         listener = Listener(client)
-        await listener.stream.open(5)
+        await listener.stream.open(10)
         yield listener

@@ -74,15 +74,19 @@ class Nobody:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def add(self, subscription: Any) -> None:
         self.said.append(subscription.subscribe)
 
     async def send(self, frame: str) -> None:
+        await self.gate.wait()
         self.said.append(frame)
 
     def let_go(self, subscription: Any) -> str | None:
-        return None
+        found: str | None = subscription.unsubscribe
+        return found
 
 
 def fan_without_upstream() -> fans.Fan:
@@ -126,6 +130,26 @@ def test_nothing_that_is_sent_breaks_the_fan(data: bytes) -> None:
         assert not reader.gone and not late.gone
 
     asyncio.run(play())
+
+
+async def test_whoever_comes_while_it_is_being_ended_gets_it_again() -> None:
+    pipe: Any = Pipe()
+    one, two = fan_reader.Reader(None, pipe), fan_reader.Reader(None, pipe)
+    fan = fan_without_upstream()
+    nobody: Any = fan._stream
+    for reader in (one, two):
+        fan.join(reader)
+    for n in range(3):
+        await fan.receive(one, f"smd+{n}")
+    nobody.gate.clear()
+    fan.leave(one)
+    await asyncio.sleep(0.01)
+    # A hundred farewells take eleven seconds; this one is not said any more.
+    await fan.receive(two, "smd+2")
+    nobody.gate.set()
+    await asyncio.sleep(0.01)
+    assert nobody.said[3:] == ["smd+2+{}", "umd+0+{}", "umd+1+{}"]
+    await fan.close()
 
 
 async def test_old_executions_are_for_those_who_asked_for_them() -> None:

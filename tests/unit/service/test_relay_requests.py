@@ -175,7 +175,7 @@ async def test_the_supervisors_limiter_counts_for_all(gateway: Gateway) -> None:
         await asyncio.gather(
             *(client.request(f"/x?n={n}{client is one}") for client in (one, two) for n in range(10))
         )
-        assert 1.0 < loop.time() - begun < 2.5
+        assert 1.0 < loop.time() - begun < 5
         assert len(gateway.seen) == 20
         assert len({id(client.pacing) for client in (one, two)}) == 2
 
