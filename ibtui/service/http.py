@@ -25,7 +25,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from ibtui.clock import Clock, SystemClock, Tasks
 from ibtui.errors import Competing, GatewayDown, IbtuiError, Unreachable, UsageError
 from ibtui.gateway import procs
-from ibtui.service import http_guard, http_logins, http_texts, output
+from ibtui.service import http_guard, http_logins, http_texts, output, program
 from ibtui.service.host import starts_one
 from ibtui.service.http_events import Streams
 from ibtui.service.http_gate import Gate
@@ -159,7 +159,10 @@ class HttpDoor:
 
     async def _start_gateway(self) -> None:
         await self._stop.settled()
-        await self._runtime.start_gateway(output.say)
+        runtime = self._runtime
+        await runtime.start_gateway(output.say)
+        for risk in await asyncio.to_thread(program.risks_of, runtime.profile):
+            output.say(f"Warning: {risk}")
 
     async def _put(self, request: web.Request) -> web.Response:
         try:

@@ -21,6 +21,9 @@ DEFAULT_PORT = 5000
 """Where a gateway listens whose configuration names no port (login.md §9.1)."""
 _PORT = re.compile(r"(?m)^listenPort\s*:\s*[\"']?(\d+)")
 _SSL = re.compile(r"(?m)^listenSsl\s*:\s*[\"']?(\w+)")
+_ALLOW = re.compile(r"(?m)^\s+allow\s*:")
+_DENY = re.compile(r"(?m)^\s+deny\s*:")
+_ANY_PAGE = re.compile(r"(?m)^\s+[\"']?origin\.allowed[\"']?\s*:\s*[\"']?\*")
 _LONGEST = 256 * 1024
 
 
@@ -90,11 +93,7 @@ def check_conf(conf: Path, url: str) -> None:
     Raises:
         UsageError: it listens elsewhere, or cannot be read.
     """
-    try:
-        with conf.open("rb") as file:
-            text = file.read(_LONGEST).decode("utf-8", "replace")
-    except OSError as error:
-        raise UsageError(f"{conf} cannot be read: {error.strerror}.", "Look at its owner.") from None
+    text = _text(conf)
     found = _PORT.search(text)
     port = int(found[1]) if found else DEFAULT_PORT
     tls = _SSL.search(text)
@@ -104,6 +103,34 @@ def check_conf(conf: Path, url: str) -> None:
             f"{conf} makes the gateway listen at {scheme}://localhost:{port}, not at {url}.",
             "Correct listenPort and listenSsl there, or gateway_url (IB_GATEWAY_PORT, IB_GATEWAY_SCHEME).",
         )
+
+
+def risks_of(profile: Profile) -> list[str]:
+    """What a configuration of the person's own allows that one of ours would not (login.md §9.3, §9.7)."""
+    command = profile.gateway_command
+    cwd = Path(profile.gateway_cwd)
+    home = gateway_of(command, cwd) if command else None
+    if home is None or len(command) < 2 or is_stand_in(home):
+        return []
+    try:
+        conf = own_conf(command[1], home, cwd)
+        text = _text(conf)
+    except UsageError:
+        return []
+    found = []
+    if not (_ALLOW.search(text) and _DENY.search(text)):
+        found.append(f"{conf} lets every address in: it needs ips with both allow and deny.")
+    if _ANY_PAGE.search(text):
+        found.append(f"{conf} lets any web page use the session: take origin.allowed out of cors.")
+    return found
+
+
+def _text(conf: Path) -> str:
+    try:
+        with conf.open("rb") as file:
+            return file.read(_LONGEST).decode("utf-8", "replace")
+    except OSError as error:
+        raise UsageError(f"{conf} cannot be read: {error.strerror}.", "Look at its owner.") from None
 
 
 def _program(

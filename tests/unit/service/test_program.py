@@ -99,6 +99,33 @@ async def test_a_configuration_that_is_not_there(home: Path, tmp_path: Path) -> 
         program.check_conf(tmp_path / "gone.yaml", URL)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('cors:\n  origin.allowed: "*"\nips:\n  allow:\n    - ::1\n  deny: []\n', ["any web page"]),
+        ("cors:\n  origin.allowed: https://mine.example\nips:\n  allow: [127.0.0.1]\n", ["every address"]),
+        ("listenPort: 5000\n# ips:\n#  allow:\n", ["every address"]),
+        ("ips:\n  allow:\n    - 127.0.0.1\n  deny: []\n", []),
+    ],
+)
+def test_what_an_own_configuration_risks_is_told(home: Path, text: str, says: list[str]) -> None:
+    (home / "mine.yaml").write_text(text)
+
+    def risks(*command: str) -> list[str]:
+        return program.risks_of(Profile(gateway_command=command, gateway_cwd=str(home)))
+
+    found = risks("bin/run.sh", "mine.yaml")
+    assert len(found) == len(says) and all(say in one for say, one in zip(says, found, strict=True))
+    # Where ibtui writes the configuration, or there is none, there is nothing to say.
+    assert (
+        risks("bin/run.sh")
+        == risks("bin/run.sh", "none.yaml")
+        == risks("./start", "mine.yaml")
+        == risks()
+        == []
+    )
+
+
 def test_the_node_services_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     env = {
