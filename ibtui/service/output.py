@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from ibtui.core import words
 from ibtui.core.models import Lamp, Status, number
 from ibtui.errors import IbtuiError, ReaderGone
 
@@ -25,7 +26,8 @@ class Col:
     key: str
     form: str = ""
     """`money` (two digits after the point at least), `price` (digits as sent, two at least), `quantity`
-    (no idle zeros), `contract` (without the local symbol in brackets), `number` (as it is); else text."""
+    (no idle zeros), `contract` (without the local symbol in brackets), `number` (as it is), `side` and
+    `tif` (in people's words); else text."""
 
     @property
     def right(self) -> bool:
@@ -91,6 +93,9 @@ def contract(text: str) -> str:
     return " ".join(text.split("[", 1)[0].split()) or text
 
 
+_SPELLED = {"contract": contract, "side": words.side, "tif": words.tif}
+
+
 def table(
     rows: Iterable[Mapping[str, Any]], cols: Sequence[Col], under: Sequence[int] | None = None
 ) -> list[int]:
@@ -122,7 +127,8 @@ def _cell(value: Any, col: Col) -> str:
     if col.form in ("money", "price", "quantity"):
         return pretty(str(value), col.form)
     text = safe(str(value))
-    return contract(text) if col.form == "contract" else text
+    spelled = _SPELLED.get(col.form)
+    return spelled(text) if spelled else text
 
 
 def lamp_json(lamp: Lamp) -> dict[str, Any]:

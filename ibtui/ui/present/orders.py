@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ibtui.core import words
 from ibtui.core.models import number
 from ibtui.ui.present import privacy
 from ibtui.ui.present.numbers import (
@@ -61,7 +62,6 @@ _TYPES = {
     "LIMIT ON CLOSE": "LOC", "MARKET ON CLOSE": "MOC",
 }  # fmt: skip
 _YES_NO = {True: "yes", False: "no", None: MISSING}
-_SIDES = {"B": "BUY", "BOT": "BUY", "S": "SELL", "SLD": "SELL"}
 _STATUSES = {
     "Submitted": ("●", "working", "good"),
     "PreSubmitted": ("◌", "held", "accent"),
@@ -113,15 +113,15 @@ def order_row(order: Order, *, hide: bool = False) -> Row:
     limit, aux, avg = number(order.price), number(order.aux_price), number(order.avg_price)
     name = clean(order.ticker or order.contract or str(order.conid or MISSING))
     done = f"{quantity(filled)}/{quantity(total)}" if filled is not None or total is not None else MISSING
-    side = (order.side or MISSING).upper()
+    side = clean(words.side(order.side) or MISSING)
     cells = {
         "status": Cell(f"{glyph} {word}", style, word),
-        "side": Cell(clean(_SIDES.get(side, side))),
+        "side": Cell(side),
         "qty": Cell(quantity(total, hide=hide), "", total),
         "symbol": Cell(name),
         "type": Cell(_type(order.order_type)),
         "limit": Cell(price(limit), "" if limit is not None else "muted", limit),
-        "tif": Cell(tif(order.tif)),
+        "tif": Cell(clean(words.tif(order.tif) or MISSING)),
         "filled": Cell(HIDDEN if hide and done != MISSING else done, "", filled),
         "time": Cell(clock_ms(order.updated_ms), "", order.updated_ms or None),
         "stop": Cell(price(aux), "" if aux is not None else "muted", aux),
@@ -162,21 +162,15 @@ def _type(text: str | None) -> str:
     return _TYPES.get(word, word)
 
 
-def tif(text: str | None) -> str:
-    """Time in force; live orders call DAY `CLOSE` (web-api.md §4.1)."""
-    word = clean(text or MISSING).upper()
-    return "DAY" if word == "CLOSE" else word
-
-
 def fill_row(fill: Execution, *, hide: bool = False) -> Row:
     """One execution; its commission comes seconds later and is `—` until then."""
     size, each = number(fill.size), number(fill.price)
     fee, net = number(fill.commission), number(fill.net_amount)
-    side = (fill.side or MISSING).upper()
+    side = clean(words.side(fill.side) or MISSING)
     name = clean(fill.symbol or fill.contract or str(fill.conid))
     cells = {
         "symbol": Cell(name),
-        "side": Cell(clean(_SIDES.get(side, side))),
+        "side": Cell(side),
         "qty": Cell(quantity(size, hide=hide), "", size),
         "price": Cell(price(each), "", each),
         "commission": Cell(amount(fee, hide=hide), "" if fee is not None else "muted", fee),
