@@ -63,6 +63,13 @@ class Setup:
         """Where `oauth1.json` is written."""
         return self.folder / RESULT
 
+    def elsewhere(self, profile: Profile) -> Path | None:
+        """An `oauth1.json` that is there without having come from here; None where there is none."""
+        for path in (Path(profile.oauth_file) if profile.oauth_file else self.result, self.result):
+            if not self.state.keys and path.exists():
+                return path
+        return None
+
     # What the person brings -----------------------------------------------------------
 
     def new_folder(self) -> Path:
@@ -136,7 +143,9 @@ class Setup:
             return None
         match name:
             case "consumer_key":
-                return _check(name, lambda: oauth_fields.consumer_key(text), "nine letters")
+                test = text.strip().upper() == oauth_fields.TEST_CONSUMER
+                detail = "IBKR's own, for paper accounts; its keys come from IBKR" if test else "nine letters"
+                return _check(name, lambda: oauth_fields.consumer_key(text), detail)
             case "access_token":
                 return _check(name, lambda: oauth_fields.access_token(text), "20 digits")
             case _:

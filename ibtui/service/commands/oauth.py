@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 from ibtui import paths
+from ibtui.checks import NAME
+from ibtui.errors import UsageError
 from ibtui.service import keyfiles, keymaking, output
 from ibtui.service.commands.context import Context, run
 from ibtui.service.keyfiles import KeySet
@@ -23,7 +25,7 @@ def keygen(context: Context, folder: Path | None = None) -> int:
         UsageError: the folder holds such files already; nothing is overwritten.
         IbtuiError: they could not be made or written.
     """
-    profile = context.settings.profile
+    profile = profile_name(context)
     began = time.monotonic()
     made, target = run(_make(profile, folder))
     seconds = time.monotonic() - began
@@ -51,15 +53,28 @@ async def _make(profile: str, folder: Path | None) -> tuple[KeySet, Path]:
     own = paths.oauth_dir(profile)
     target = folder if folder is not None else own / "keys"
     # Before minutes are spent: would it be refused at the end?
-    go_on = "ibtui oauth configure" if folder is None else ""
-    await asyncio.to_thread(keyfiles.refuse_existing, target, go_on)
     setup = await asyncio.to_thread(Setup.open, own)
+    known = folder is None and bool(setup.state.keys)
+    go_on = "ibtui oauth configure" if known else ""
+    await asyncio.to_thread(keyfiles.refuse_existing, target, go_on)
     made = await make_with_clock()
     if folder is None:
         await asyncio.to_thread(setup.take_keys, made)
     else:
         await asyncio.to_thread(keyfiles.write, target, made)
     return made, target
+
+
+def profile_name(context: Context) -> str:
+    """The profile to configure, which need not be in the settings yet; its name becomes a folder's.
+
+    Raises:
+        UsageError: it cannot be a name.
+    """
+    name = context.settings.profile
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot be a profile's name.", "Use letters, digits, '-', '_' and '.'.")
+    return name
 
 
 async def make_with_clock() -> KeySet:

@@ -18,7 +18,7 @@ from ibtui.errors import IbtuiError, PersonNeeded, UsageError
 from ibtui.service import keyfiles, oauth_import, output
 from ibtui.service.answers import tty
 from ibtui.service.commands.context import Context, run
-from ibtui.service.commands.oauth import make_with_clock
+from ibtui.service.commands.oauth import make_with_clock, profile_name
 from ibtui.service.keyfiles import KeySet
 from ibtui.service.oauth_setup import Setup
 from ibtui.service.oauth_state import PORTAL, STEPS, Check, Step, works
@@ -52,7 +52,7 @@ class _Left(Exception):
 class _Configuring:
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._name = context.settings.profile
+        self._name = profile_name(context)
         self._person = sys.stdin.isatty()
         self._setup = Setup(paths.oauth_dir(self._name))
         self._checks: list[Check] = []
@@ -137,6 +137,9 @@ class _Configuring:
 
     async def _keys(self) -> None:
         output.say("Two RSA key pairs and Diffie-Hellman parameters, made on this machine.")
+        there = self._setup.elsewhere(self._profile)
+        if there is not None:
+            output.say(f"There is a registration in {there}: type that name to take it over.")
         typed = await self._ask("Enter makes them; or name what to import (folder, file, env); q leaves: ")
         if typed:
             try:

@@ -35,8 +35,9 @@ def key(face: str, text: str) -> Line:
     return line("   ", (f"{face:<6}", "accent"), f" {text}")
 
 
-def no_keys(profile: str) -> list[Line]:
-    """Before there are any."""
+def no_keys(profile: str, elsewhere: str = "") -> list[Line]:
+    """Before there are any; `elsewhere` is an `oauth1.json` that could be taken over."""
+    there = line("          there is one: ", (clean(elsewhere), "strong"))
     return [
         line("   ", (f"A session of your own at IBKR, without the gateway, for {clean(profile)}.", "title")),
         line(""),
@@ -45,6 +46,7 @@ def no_keys(profile: str) -> list[Line]:
         line(""),
         key("enter", "make them now; it takes seconds, at worst minutes"),
         key("i", "import keys or a whole registration that you have"),
+        *([there] if elsewhere else []),
         key("o", "OAuth 2.0 instead, where IBKR has given you a client id"),
         line(""),
         line("   Live and paper are two user names at IBKR, and two registrations: make one"),

@@ -20,6 +20,7 @@ from ibtui.ui.present.spans import Line, line
 from ibtui.ui.screens.detail import ConfirmScreen
 from ibtui.ui.screens.oauth_steps import FileScreen, LongSecretInput, OneField, text_field
 from ibtui.ui.screens.oauth_work import GROUP, PAGES, OAuthWork
+from ibtui.ui.verbs import as_problem
 from ibtui.ui.widgets.bar import Hints
 from ibtui.ui.widgets.lines import Lines
 from ibtui.ui.widgets.secret_input import SecretInput
@@ -124,7 +125,7 @@ class OAuthScreen(OAuthWork):
         match self.page:
             case "keys":
                 if not self.state.keys:
-                    return present.no_keys(profile.name)
+                    return present.no_keys(profile.name, str(self._elsewhere or ""))
                 return present.have_keys(self._prints, folder, self._remarks)
             case "making":
                 return present.making(self._stages, self.ibtui.monotonic() - self._since)
@@ -199,6 +200,8 @@ class OAuthScreen(OAuthWork):
     def action_import(self) -> None:
         """The page for what was made elsewhere."""
         if self.page == "keys":
+            field = self.query_one("#source", Input)
+            field.value = field.value or str(self._elsewhere or "")
             self.show("import")
 
     def action_new(self) -> None:
@@ -299,7 +302,11 @@ class OAuthScreen(OAuthWork):
 
     def _judge(self, field: Widget, name: str, text: str) -> None:
         assert isinstance(field.parent, OneField)
-        field.parent.judge([present.verdict(self.setup.look(name, text))])
+        try:
+            verdict = present.verdict(self.setup.look(name, text))
+        except Exception as error:  # noqa: BLE001 - Textual would print the secret with the other local values
+            verdict = line(str(as_problem(error)))
+        field.parent.judge([verdict])
 
     def on_secret_input_submitted(self, message: SecretInput.Submitted) -> None:
         """Enter: to the field below, then keep both."""

@@ -41,6 +41,7 @@ class OAuthWork(Pane):
         self._setup: Setup | None = None
         self._prints: dict[str, str] = {}
         self._remarks: tuple[str, ...] = ()
+        self._elsewhere: Path | None = None
         self._stages: list[str] = []
         self._results: Sequence[Check] = ()
         self._testing = False
@@ -94,6 +95,7 @@ class OAuthWork(Pane):
         module = await asyncio.to_thread(importlib.import_module, "ibtui.service.oauth_setup")
         folder = paths.oauth_dir(self.ibtui.profile.name)
         self._setup = await asyncio.to_thread(module.Setup.open, folder)
+        self._elsewhere = await asyncio.to_thread(self.setup.elsewhere, self.ibtui.profile)
         await self._kept()
         self.show(PAGES[self.state.step])
 

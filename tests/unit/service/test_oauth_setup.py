@@ -188,6 +188,7 @@ def test_what_is_typed_is_looked_at_without_keeping_it(folder: Path) -> None:
 
     assert verdict("consumer_key", "qhxrbmkta") == "fine: nine letters"
     assert "nine letters" in verdict("consumer_key", "qhx")
+    assert "paper accounts" in verdict("consumer_key", "testcons")
     assert verdict("access_token", TOKEN) == "fine: 20 digits"
     assert "19" in verdict("access_token", TOKEN[1:])
     assert "opens it" in verdict("access_token_secret", SECRET)
@@ -244,6 +245,20 @@ def test_the_switch_names_another_file_only_where_one_was_named(folder: Path) ->
     assert setup.switch(Profile()) == {"profiles.default.mode": "oauth1"}
     named = Profile(name="x", oauth_file="/elsewhere/oauth1.json")
     assert setup.switch(named)["profiles.x.oauth_file"] == str(folder / "oauth1.json")
+
+
+def test_a_registration_that_is_there_already_is_offered(folder: Path, tmp_path: Path) -> None:
+    assert Setup.open(folder).elsewhere(Profile()) is None
+    folder.mkdir(parents=True)
+    (folder / "oauth1.json").write_text("{}")
+    assert Setup.open(folder).elsewhere(Profile()) == folder / "oauth1.json"
+    other = tmp_path / "oauth1.json"
+    assert Setup.open(folder).elsewhere(Profile(oauth_file=str(other))) == folder / "oauth1.json"
+    other.write_text("{}")
+    assert Setup.open(folder).elsewhere(Profile(oauth_file=str(other))) == other
+    setup = Setup.open(folder)
+    setup.take_keys(key_set())
+    assert setup.elsewhere(Profile()) is None
 
 
 def test_a_registration_works_once_a_signature_was_taken() -> None:
