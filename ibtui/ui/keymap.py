@@ -60,6 +60,7 @@ _VERBS = (
     ("y", "yield", "yield", "Leave the brokerage session to another program for a while", True),
     ("i", "install", "install", "Install the gateway, a newer one, or go back to the one before", True),
     ("R", "restart", "restart", "Restart the gateway", False),
+    ("K", "quiet", "stop keep-alive", "Stop the keep-alive; gateway and session are left as they are", False),
     ("e", "enroll", "enroll", "Enroll IB Key on this machine, in place of the phone's", False),
     ("r", "refresh", "refresh", "Look at gateway, login and brokerage session anew", False),
 )

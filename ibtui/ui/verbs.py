@@ -89,6 +89,16 @@ class Verbs:
             ),
         )
 
+    def do_quiet(self) -> None:
+        """Ask and stop the keep-alive, also the one that outlives this terminal."""
+        from ibtui.service import actions
+
+        self._ask(
+            "Stop the keep-alive",
+            "Gateway and session are left as they are; without it the session runs out by itself.",
+            lambda: self.run("stopping the keep-alive", actions.stop_keeping),
+        )
+
     def do_install(self) -> None:
         """Open the page that installs a gateway."""
         from ibtui.ui.screens.install import InstallScreen

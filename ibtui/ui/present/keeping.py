@@ -88,6 +88,8 @@ def keep_alive(
             until = "" if found.until is None else f" until {moment(found.until, now)}"
             return line(head, (f"yielding{until}", "warn"), ("; t takes it back", "muted"))
         case "person":
+            if status is not None and status.brokerage.state == "warn":
+                why = why.partition("; ")[0]  # the lamp names the keys
             return line(head, (f"needs you: {why}" if why else "needs you", "warn"))
         case "paused" | "off":
             return line(head, ("stopped", "warn"), (f": {why}" if why not in ("", "stopped") else "", ""))

@@ -47,7 +47,7 @@ def choices(shared: bool, *, ours: bool, direct: bool = False) -> list[Choice]:
             )
         ]
     if ours:
-        text = "Login and brokerage session end with it. Orders that work at IBKR go on working."
+        text = "Login and session end with it; orders that work at IBKR go on."
         found.append(Choice("stop", "s", "Stop the gateway", text))
     return found
 

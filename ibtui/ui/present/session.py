@@ -46,6 +46,10 @@ _WORDS = {
 }
 
 
+_QUIET = ("off", "paused")
+"""Modes of a keep-alive that does nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verb:
     """Something a person may do to the session, and why not where it cannot be done now."""
@@ -67,6 +71,8 @@ class Scene:
     yield_minutes: int = 30
     room: int = 64
     """Cells beside a lamp's name."""
+    yielding: bool = False
+    """The brokerage session is left to another program."""
     direct: bool = False
     """There is no gateway but OAuth: the first lamp is the token."""
 
@@ -129,7 +135,8 @@ def _next_step(field: str, status: Status, scene: Scene) -> Line:
     """What to press: what the lamp says, else ours; of ours only the first broken link gets one."""
     lamp: Lamp = getattr(status, field)
     if field == "brokerage" and lamp.state == "warn" and status.sso.state == "on":
-        return _keys(("t", "take it over"), ("y", f"yield {scene.yield_minutes} min"), ("r", "look again"))
+        leave = () if scene.yielding else (("y", f"yield {scene.yield_minutes} min"),)
+        return _keys(("t", "take it over"), *leave, ("r", "look again"))
     if lamp.fix:
         return line(scene.masked(lamp.fix))
     if field == "gateway":
@@ -161,6 +168,7 @@ def verbs(
         "takeover": "take over",
         "yield": "yield",
         "restart": "restart",
+        "quiet": "stop keep-alive",
         "install": "install",
         "refresh": "refresh",
     }
@@ -182,6 +190,7 @@ def verbs(
         "takeover": first or _held(status, left),
         "yield": first or ("It is left to another program already; t takes it back." if left else ""),
         "restart": none or ("" if up else "The gateway is not running; s starts it."),
+        "quiet": "" if keeping is not None and keeping.mode not in _QUIET else "No keep-alive runs.",
         "install": "The demo brings its own simulator in place of a gateway." if mode == "demo" else none,
         "refresh": "",
     }

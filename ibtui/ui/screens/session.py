@@ -89,6 +89,7 @@ class SessionScreen(Pane):
             runtime.keeping.next_reset if runtime is not None else None,
             app.profile.yield_minutes,
             max(app.size.width - 16, 40),
+            runtime is not None and runtime.keeping.mode == "yielding",
             app.profile.direct,
         )
         lines = present.lamps(app.status, scene)
