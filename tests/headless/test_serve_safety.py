@@ -98,6 +98,8 @@ def test_status_is_what_the_command_says(served: Served, run: Run) -> None:
     # A terminal attaches to the serving process.
     kept = run("keep", "status", "--json")
     assert kept.json["running"] is True and kept.json["pid"] == served.process.pid
+    assert run("keep", "stop").code == 0
+    assert served.process.wait(10) == 0
 
 
 def test_a_token_is_asked_of_everybody(tmp_path: Path) -> None:
