@@ -35,6 +35,7 @@ BRISK = 40
 SLOWEST = {Kind.AWAY: 60.0}
 SLOW_S = 15.0
 """The longest pause between two looks: at IBKR when it is away, else at what is on this machine."""
+LEFT = "the session is left to another program"
 TAKE_BACK = "t takes it over, or ibtui login --take-over"
 
 
@@ -154,7 +155,7 @@ class Machine:
 
     def pause(self, now: Moment, why: str) -> None:
         """Keep nothing alive any more, until a person logs in."""
-        self._paused = why
+        self._paused, self._look_now = why, False
         self._reckon(now)
 
     def look_soon(self) -> None:
@@ -229,9 +230,7 @@ class Machine:
         self._cause = "another program had taken the brokerage session"
         if self.policy.competing == "yield" and self._yield is None and self.policy.acts:
             self._reclaim = False
-            minutes = self.policy.yield_minutes
-            self._tell(f"another program has the brokerage session: left to it for {minutes} min", "warn")
-            self.yield_for(now, minutes)
+            self.yield_for(now, self.policy.yield_minutes)
 
     def _well(self, now: Moment) -> None:
         self._wanted, self._stop, self._cause = True, "", ""
@@ -301,7 +300,8 @@ class Machine:
         if not self.policy.acts or self._sight is None:
             return Plan("on")
         if self._yield is not None and self._sight.kind is not Kind.DOWN:
-            return Plan("yielding", "the session is left to another program", until=self._yield[0])
+            why = "another program has the session, and it is left there" if self._rival else LEFT
+            return Plan("yielding", why, until=self._yield[0])
         plans: dict[Kind, Callable[[Moment], Plan]] = {
             Kind.SETTLING: self._settling,
             Kind.CLOSED: self._closed,
