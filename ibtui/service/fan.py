@@ -263,6 +263,13 @@ class Fan:
             return self._stream.let_go(Subscription(topic.frame))
         return self._stream.let_go(Subscription(topic.frame, frames.opposite(topic.frame)))
 
+    async def renew(self, words: frozenset[str]) -> None:
+        """Ask for these topics anew: they tell of something else now (another account, say)."""
+        for topic in list(self._topics.values()):
+            if topic.word in words and topic.frame is not None:
+                topic.forget()
+                await self._say(topic.frame)
+
     # what upstream says
 
     def _on_frame(self, data: Frame) -> bool:

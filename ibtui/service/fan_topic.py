@@ -112,6 +112,12 @@ class Topic:
             if len(self._kept) > ROWS:
                 del self._kept[next(iter(self._kept))]
 
+    def forget(self) -> None:
+        """What was said is no longer so."""
+        self._flat.clear()
+        self._kept.clear()
+        self._begun = False
+
     def latest(self) -> list[bytes]:
         """The frames that tell somebody new all there is; empty when nothing was said yet."""
         if self.word == "smd":

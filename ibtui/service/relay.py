@@ -30,6 +30,9 @@ _TO_GATEWAY = ("Content-Type", "Accept")
 _BACK = frozenset({"content-type", "date", "cache-control", "x-response-time"})
 _MESSAGE = 1 << 20
 _SECURE = re.compile(r"(?i);\s*(secure|domain=[^;]*)")
+_SELECTS = "POST /iserver/account"
+_OF_THE_SELECTED = frozenset({"sor", "str"})
+"""Topics that tell of the account that is selected (web-api.md §3.2)."""
 _TICKLES = frozenset({"GET /tickle", "POST /tickle"})
 
 Connect = Callable[[], Awaitable[IbkrClient]]
@@ -107,10 +110,13 @@ class Relay:
         return _reply(given, client.rest.address.origin, login=asked.path.startswith("/sso/"))
 
     def _learn(self, client: IbkrClient, asked: Asked, given: Given) -> None:
-        """Somebody else's tickle renews our token, too: a new one ends the old socket (web-api.md §7.9)."""
+        """What a reply means for all: a tickle's token ends an older one's socket (web-api.md §7.9)."""
         if given.status == 401:
             self.forget()
-        if given.status != 200 or route(asked.method, asked.path) not in _TICKLES:
+        name = route(asked.method, asked.path)
+        if given.status == 200 and name == _SELECTS:
+            self._tasks.start(self.fan.renew(_OF_THE_SELECTED), "account selected")
+        if given.status != 200 or name not in _TICKLES:
             return
         try:
             client.tickled(decode(given.content))

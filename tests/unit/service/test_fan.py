@@ -156,6 +156,25 @@ async def test_options_grow_to_serve_everybody(gateway: Gateway) -> None:
         assert news(up) == ["usd+DU1+{}", "umd+1+{}"]
 
 
+async def test_another_account_is_another_list_of_orders(gateway: Gateway) -> None:
+    up = Upstream(gateway)
+    gateway.on("POST /iserver/account", {"set": True, "acctId": "DU2"})
+    async with between(gateway) as (_, path, _), listening(path) as one:
+        await one.say("sor+{}", "spl+{}")
+        await until(lambda: len(up.heard) == 2)
+        await up.say({"topic": "sor", "args": [{"orderId": 1, "acct": "DU1"}]})
+        await until(lambda: one.of("sor"))
+        news(up)
+        up.replies["sor+{}"] = [{"topic": "sor", "args": [{"orderId": 2, "acct": "DU2"}]}]
+        await one.client.select("DU2")
+        await until(lambda: len(one.of("sor")) == 2)
+        assert news(up) == ["sor+{}"]
+        async with listening(path) as late:
+            await late.say("sor+{}")
+            await until(lambda: late.of("sor"))
+            assert [message["args"][0]["orderId"] for message in late.of("sor")] == [2]
+
+
 async def test_refused_topics_are_asked_for_again(gateway: Gateway) -> None:
     up = Upstream(gateway)
     up.replies["sor+{}"] = [{"error": "unable to subscribe", "code": 500, "topic": "sor"}]
