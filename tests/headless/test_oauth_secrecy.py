@@ -83,7 +83,7 @@ def test_commands_leave_no_secret_anywhere(run: Run, sim: Sim, own_folders: Path
 
 def test_no_secret_is_in_a_command_line_or_environment(sim: Sim) -> None:
     write_settings(sim)
-    sim.control("faults", {"path": "/oauth/live_session_token", "kind": "delay", "count": 1, "seconds": 2})
+    sim.control("faults", {"path": "/oauth/live_session_token", "kind": "delay", "count": 1, "seconds": 0.7})
     words = [sys.executable, "-m", "ibtui", "oauth"]
     quiet: dict[str, Any] = {
         "stdout": subprocess.DEVNULL,

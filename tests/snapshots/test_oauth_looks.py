@@ -102,10 +102,7 @@ def after(*results: Check) -> Step:
 
 PAGES: dict[str, tuple[int, Step]] = {
     "keys": (0, reach(words=("make them now",))),
-    "import": (0, reach("i", words=("as openssl",))),
-    "made": (1, reach("b", words=("keys are here",))),
     "portal": (1, reach(words=("Consumer key",))),
-    "own": (1, reach("e", "a", "b", words=("this has 2",))),
     "upload": (2, reach("down", words=("Never upload",))),
     "view": (2, reach("v", words=("BEGIN PUBLIC",))),
     "secrets": (3, pasted),
@@ -116,7 +113,7 @@ PAGES: dict[str, tuple[int, Step]] = {
 }
 
 
-CASES = [(page, SIZES[0]) for page in PAGES] + [("upload", SIZES[1]), ("check", SIZES[1])]
+CASES = [(page, SIZES[0]) for page in PAGES] + [("upload", SIZES[1])]
 
 
 @pytest.mark.parametrize(
