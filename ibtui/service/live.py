@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ibtui.core.link import StreamState
 from ibtui.core.topics import Subscription
 from ibtui.core.wire.frames import opposite
-from ibtui.errors import GatewayDown
+from ibtui.errors import GatewayDown, IbtuiError, NoBridge, NotLoggedIn, Unreachable
 
 if TYPE_CHECKING:
     from ibtui.core.client import IbkrClient
@@ -55,16 +56,34 @@ class LiveValues:
 
 
 async def frames(client: IbkrClient, words: Sequence[str]) -> AsyncGenerator[Any, None]:
-    """Every message of a socket of its own on which `words` were sent; as `LocalRuntime.frames`."""
-    socket = client.socket()
+    """Every message of a socket of its own on which `words` were sent; as `LocalRuntime.frames`.
+
+    A socket that breaks comes back by itself.
+
+    Raises:
+        NotLoggedIn: the session is gone, so that it cannot come back.
+        Unreachable: it has ended for good.
+    """
+    gone: list[IbtuiError] = []
+
+    def heard(state: StreamState) -> None:
+        # A brokerage session that is away (`no bridge`) may return without a person.
+        if isinstance(state.error, NotLoggedIn) and not isinstance(state.error, NoBridge):
+            gone.append(state.error)
+            messages.end()
+
+    socket = client.socket(on_state=heard)
+    messages = socket.multiplex(None, None, lambda message: True)
     try:
-        async with socket.multiplex(None, None, lambda message: True) as messages:
+        async with messages:
             for word in words:
                 socket.check(word)
                 await socket.add(Subscription(word, opposite(word)))
             await socket.open()
             async for message in messages:
                 yield message
+        why = f" ({socket.state.reason})" if socket.state.reason else ""
+        raise gone[0] if gone else Unreachable(f"The WebSocket has ended{why}.", "Try again.")
     finally:
         await socket.close()
 

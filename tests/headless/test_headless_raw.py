@@ -9,6 +9,7 @@ import pytest
 from ibtui import IbkrClient
 from ibtui.core.trust import Trust
 from ibtui.errors import IbtuiError, TradingLocked
+from ibtui.service.commands import raw
 from tests.conftest import Sim
 from tests.headless.conftest import Run, Spawn, write_profile
 
@@ -153,6 +154,23 @@ def test_ws_that_cannot_open_says_so(run: Run, at: Sim) -> None:
     at.control("faults", {"path": "/ws", "kind": "status", "status": 503, "count": None})
     done = run("ws", "spl", "--seconds", "20")
     assert done.code == 75 and "WebSocket" in done.err
+
+
+def test_ws_says_once_what_it_waits_for(run: Run, at: Sim, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw, "SILENCE_S", 0.5)
+    done = run("ws", 'sor+{"filters":["nothing"]}', "spl", "--seconds", "2")
+    assert done.code == 0 and '"topic":"spl"' in done.out
+    assert done.err == "No message on sor yet; Ctrl+C ends.\n"
+    assert run("ws", "spl", "--seconds", "1.5").err == ""
+
+
+def test_ws_ends_with_the_session(at: Sim, spawn: Spawn) -> None:
+    process = spawn("ws", "spl")
+    assert process.stdout is not None and process.stdout.readline()
+    at.control("session", {"action": "logout"})
+    at.control("sockets", {"action": "drop"})
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 4 and "Log" in err and "Traceback" not in err
 
 
 def test_ws_ends_at_control_c(at: Sim, spawn: Spawn) -> None:
