@@ -160,4 +160,4 @@ async def _result(name: str, step: Callable[[], Awaitable[Any]]) -> Result:
 
 def _with_patience(error: IbtuiError) -> str:
     waits = isinstance(error, LoginRefused) and getattr(error, "waiting_helps", False)
-    return f"{error.fix} Waiting helps." if waits else error.fix
+    return f"Waiting helps. {error.fix}" if waits else error.fix

@@ -291,7 +291,7 @@ def saved() -> Line:
     return line("   ", (SAVED, "muted"))
 
 
-def hints(page: str, state: State) -> list[tuple[str, str, str]]:
+def hints(page: str, state: State, mode: str) -> list[tuple[str, str, str]]:
     """The footer of a page: (key, word, action)."""
     enter, back = ("enter", "next", "go_on"), ("b", "back", "back")
     escape, here = ("esc", "back", "leave"), ("?", "help", "app.show_help")
@@ -327,7 +327,7 @@ def hints(page: str, state: State) -> list[tuple[str, str, str]]:
             return [("enter", "check and keep", "go_on"), escape]
         case "trouble":
             return [("n", "new registration", "new"), here]
-        case "live" if state.tested_at:
+        case "live" if state.tested_at and mode != "oauth1":
             return [("enter", "test", "go_on"), back, ("m", "use it", "switch"), here]
     return [("enter", "go on", "go_on"), back, here]
 
