@@ -55,6 +55,8 @@ class Host(Protocol):
     start_fix: str
     ours: bool
     """What ran there last was a process of ours; the keep-alive may start it again."""
+    stuck: bool
+    """At the last look that process lived and did not answer."""
     auth_folder: Path | None
     """Where auth data lie instead of our own folder; None for that."""
 
@@ -79,7 +81,7 @@ class Host(Protocol):
         ...
 
     def log(self, lines: int, *, follow: bool) -> AsyncIterator[str]:
-        """The process's log, redacted."""
+        """The process's log, redacted; raises GatewayFault where the process is not ours."""
         ...
 
     async def death(self) -> str:
@@ -129,7 +131,7 @@ def gateway_folder(profile: Profile) -> Path:
 class ExternalHost:
     """A gateway that somebody else runs."""
 
-    ours = False
+    ours = stuck = False
     auth_folder: Path | None = None
     start_fix = "Start it where it runs"
 
@@ -185,9 +187,8 @@ class ExternalHost:
         return None
 
     async def log(self, lines: int, *, follow: bool) -> AsyncIterator[str]:
-        nothing: tuple[str, ...] = ()
-        for line in nothing:
-            yield line
+        raise _log_elsewhere()
+        yield ""  # an iterator all the same
 
     async def death(self) -> str:
         await asyncio.Event().wait()
@@ -197,10 +198,15 @@ class ExternalHost:
         return
 
 
+def _log_elsewhere() -> GatewayFault:
+    what = "This gateway was not started by ibtui, so its log is not here."
+    return GatewayFault(what, "Look for it where the gateway was started (its folder logs).")
+
+
 class ProcessHost:
     """A gateway process of ours: java on an installation, or a command in its place. Detached."""
 
-    ours = False
+    ours = stuck = False
     auth_folder: Path | None = None
     start_fix = START
 
@@ -274,10 +280,12 @@ class ProcessHost:
         except UsageError as error:
             return Lamp(state="off", reason=error.what, fix=error.fix)
         info = await process.adopt()
+        self.stuck = False
         if info is not None:
             self.ours = info.state is not State.EXTERNAL
             self._up.set()
             return running_lamp(info)
+        self.stuck = (await process.info()).pid is not None
         found = await process.health() if process.url else Health(Kind.NOTHING)
         return lamp_of(found, process.url or self._profile.gateway_url, self.start_fix)
 
@@ -299,6 +307,9 @@ class ProcessHost:
 
     async def log(self, lines: int, *, follow: bool) -> AsyncIterator[str]:
         process = await self._made()
+        await process.adopt()
+        if process.state is State.EXTERNAL:
+            raise _log_elsewhere()
         if not follow:
             for line in await asyncio.to_thread(process.tail, lines):
                 yield line

@@ -94,4 +94,4 @@ def policy_of(profile: Profile, *, keeper: bool) -> Policy:
 def means_of(profile: Profile, host: Host, entry: Entry, held: Credentials | None) -> Means:
     """What can be done without a person, as far as is known without asking a source."""
     source = profile.direct or bool(profile.password and profile.username)
-    return Means(password=held is not None or source, revive=host.ours, facts=entry.facts)
+    return Means(password=held is not None or source, revive=host.ours, stuck=host.stuck, facts=entry.facts)

@@ -24,6 +24,8 @@ RESET_S = 20.0
 """The same in the midst of a nightly reset, which is no single moment."""
 FRESH_S = 8.0
 """After a login elsewhere: the gateway opens the brokerage session by itself (login.md §9.4)."""
+STUCK_S = 120.0
+"""So long a gateway process of ours that lives may say nothing before it is ended and started anew."""
 SETTLED_S = 180.0
 """Longer than this a brokerage session does not take to come up."""
 JUMP_S = 20.0
@@ -32,9 +34,8 @@ MANY_OPENS = 4
 """Failed openings after which a whole login is tried."""
 BRISK = 40
 """Looks in a row at the usual pace before they become rarer."""
-SLOWEST = {Kind.AWAY: 60.0}
-SLOW_S = 15.0
-"""The longest pause between two looks: at IBKR when it is away, else at what is on this machine."""
+SLOW_S, AWAY_S = 15.0, 60.0
+"""The longest pause between two looks: at what is on this machine, and at IBKR when it is away."""
 LEFT = "the session is left to another program"
 TAKE_BACK = "t takes it over, or ibtui login --take-over"
 
@@ -99,6 +100,9 @@ class Machine:
             self._turned(now, old, sight.kind)
         if sight.kind is Kind.READY:
             self._well(now)
+        if means.stuck and self._wanted and self._dead is None and now.mono - self._since >= STUCK_S:
+            self._dead = now.mono
+            self._tell(f"the gateway has not answered for {span(now.mono - self._since)}", "warn")
         if self._stop and means.facts.attempts < self._stopped_at:
             self._stop = ""
         self._stopped_at = means.facts.attempts
@@ -208,7 +212,7 @@ class Machine:
             keeps = self.policy.keeps and not self._paused
             return min(self._look_by, self._looked + self._tickle_s if keeps else math.inf)
         rarer = self._look_s * 2.0 ** min(10, max(0, self._same - BRISK) // 4)
-        return self._looked + min(rarer, max(self._look_s, SLOWEST.get(kind, SLOW_S)))
+        return self._looked + min(rarer, AWAY_S if kind is Kind.AWAY else SLOW_S)
 
     def _turned(self, now: Moment, old: Kind | None, new: Kind) -> None:
         """Another kind of sight than before."""

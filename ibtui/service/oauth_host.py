@@ -155,7 +155,7 @@ class OAuthHost:
     """A `service.host.Host` that is IBKR's own API host; its lamp is the token."""
 
     auth_folder: Path | None = None
-    ours = False
+    ours = stuck = False
     start_fix = GET_ONE
 
     def __init__(self, profile: Profile, addresses: Addresses) -> None:

@@ -50,11 +50,12 @@ class Means:
     """What can be done without a person, as last read.
 
     `password`: there is a source of the profile's, or one that is held. `revive`: the gateway
-    that ran last was a process of ours.
+    that ran last was a process of ours; `stuck`: it lives and does not answer.
     """
 
     password: bool = False
     revive: bool = False
+    stuck: bool = False
     facts: LoginFacts = LoginFacts()
 
 

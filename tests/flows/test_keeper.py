@@ -51,6 +51,7 @@ async def kept(*, keeps: bool = True, **values: Any) -> AsyncIterator[LocalRunti
 
 
 def at(sim: Sim, **more: Any) -> dict[str, Any]:
+    sim.control("settings", {"auth_delay_s": 0.1, "established_delay_s": 0.05})
     return {
         "gateway_url": sim.url,
         "ca_file": sim.cert or "",

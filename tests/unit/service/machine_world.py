@@ -49,6 +49,7 @@ class World:
     starts: bool = True
     sso: bool = False
     brokerage: bool = False
+    stuck: bool = False
     opens_at: float = float("inf")
     rival: bool = False
     away_until: float = 0.0
@@ -151,7 +152,7 @@ class World:
     def means(self) -> Means:
         waits = guard.waiting(self.record, self.now.wall)
         facts = LoginFacts(attempts=self.record.attempts, limit=LIMIT.limit, wait_until=waits)
-        return Means(password=bool(self.password), revive=self.ours, facts=facts)
+        return Means(password=bool(self.password), revive=self.ours, stuck=self.stuck, facts=facts)
 
     def look(self) -> Sight:
         if not self.up:
@@ -199,7 +200,7 @@ class World:
         self.pass_(3.0)
         if not self.starts:
             raise GatewayFault("The port is taken.")
-        self.up = True
+        self.up, self.stuck = True, False
 
     # What is to be said of it ------------------------------------------------------
 

@@ -81,6 +81,17 @@ def test_one_that_cannot_be_started_is_tried_less_and_less() -> None:
     assert world.ready
 
 
+def test_a_process_that_lives_and_says_nothing_is_started_anew() -> None:
+    world = started()
+    world.up, world.stuck = False, True
+    world.run(100.0)
+    assert not did(world, Deed.REVIVE)
+    world.sso = world.brokerage = False
+    world.run(120.0)
+    assert did(world, Deed.REVIVE) == 1 and world.ready
+    assert any("has not answered for" in line for line in world.told)
+
+
 def test_somebody_elses_gateway_is_never_started() -> None:
     world = started()
     world.ours = False
