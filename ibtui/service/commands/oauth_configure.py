@@ -1,4 +1,4 @@
-"""`ibtui oauth configure`: the six steps at a terminal; what was done is kept, and it goes on there."""
+"""`ibtui oauth configure`: the six steps at a terminal. What was done is kept; the next run goes on there."""
 
 from __future__ import annotations
 
