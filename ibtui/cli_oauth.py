@@ -20,7 +20,7 @@ def group(kind: type[click.Group], common: Callable[[Any], Any]) -> click.Group:
 
     @oauth.command("keygen")
     @common
-    @click.option("--folder", type=_FOLDER, metavar="FOLDER", help="Where to; the profile's own when not given.")
+    @click.option("--folder", type=_FOLDER, metavar="FOLDER", help="Where to; the profile's unless given.")
     def oauth_keygen(context: Any, folder: Path | None) -> Any:
         """Make keys and Diffie-Hellman parameters; takes up to minutes. Example: ibtui oauth keygen"""
         from ibtui.service.commands import oauth as commands
