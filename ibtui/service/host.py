@@ -81,7 +81,7 @@ class Host(Protocol):
         ...
 
     def log(self, lines: int, *, follow: bool) -> AsyncIterator[str]:
-        """The process's log, redacted; raises GatewayFault where the process is not ours."""
+        """The process's log, redacted; nothing where the process is not ours."""
         ...
 
     async def death(self) -> str:
@@ -126,6 +126,27 @@ def gateway_folder(profile: Profile) -> Path:
     if found is None:
         raise UsageError("No gateway is installed.", GET_ONE)
     return found.folder
+
+
+async def need_log(profile: Profile) -> None:
+    """Whether the log of the gateway that runs for this profile is one of ours.
+
+    Raises:
+        GatewayFault: there is no gateway process, or somebody else runs it.
+    """
+    if profile.direct:
+        raise GatewayFault("This profile speaks to IBKR without a gateway; there is no log.")
+    if profile.mode == "demo":
+        return
+    if starts_one(profile):
+        host = ProcessHost(profile)
+        await host.look()
+        if not host.runs_elsewhere:
+            return
+    raise GatewayFault(
+        "This gateway was not started by ibtui, so its log is not here.",
+        "Look for it where the gateway was started (its folder logs).",
+    )
 
 
 class ExternalHost:
@@ -187,8 +208,9 @@ class ExternalHost:
         return None
 
     async def log(self, lines: int, *, follow: bool) -> AsyncIterator[str]:
-        raise _log_elsewhere()
-        yield ""  # an iterator all the same
+        nothing: tuple[str, ...] = ()
+        for line in nothing:
+            yield line
 
     async def death(self) -> str:
         await asyncio.Event().wait()
@@ -196,11 +218,6 @@ class ExternalHost:
 
     async def close(self) -> None:
         return
-
-
-def _log_elsewhere() -> GatewayFault:
-    what = "This gateway was not started by ibtui, so its log is not here."
-    return GatewayFault(what, "Look for it where the gateway was started (its folder logs).")
 
 
 class ProcessHost:
@@ -259,6 +276,11 @@ class ProcessHost:
             self._process = GatewayProcess(await self._spec(to_start=False))
         return self._process
 
+    @property
+    def runs_elsewhere(self) -> bool:
+        """At the last look somebody else's gateway answered at our address."""
+        return self._process is not None and self._process.state is State.EXTERNAL
+
     async def start(self, progress: Progress) -> Lamp:
         process = await self._made()
         if process.state is State.STOPPED:
@@ -307,9 +329,6 @@ class ProcessHost:
 
     async def log(self, lines: int, *, follow: bool) -> AsyncIterator[str]:
         process = await self._made()
-        await process.adopt()
-        if process.state is State.EXTERNAL:
-            raise _log_elsewhere()
         if not follow:
             for line in await asyncio.to_thread(process.tail, lines):
                 yield line

@@ -64,7 +64,25 @@ def test_somebody_elses_gateway_is_left_alone(run: Run, at: Sim) -> None:
     done = run("gateway", "stop")
     assert done.code == 1 and "Stop it where it was started" in done.err
     assert run("status").code == 0
-    assert run("gateway", "logs").out == ""
+    for words in ([], ["--follow"]):
+        done = run("gateway", "logs", *words)
+        assert done.code == 1 and done.out == "" and "was not started by ibtui" in done.err
+
+
+def test_the_log_of_somebody_elses_gateway_where_ours_should_be(run: Run, live_sim: Sim) -> None:
+    write_profile(live_sim.url, gateway_command=[sys.executable, "-c", "pass"])
+    assert "started elsewhere" in run("gateway", "status").out
+    done = run("gateway", "logs", "--follow")
+    assert done.code == 1 and "was not started by ibtui" in done.err
+
+
+def test_no_log_where_no_gateway_was_started(run: Run) -> None:
+    write_profile(f"http://127.0.0.1:{free_port()}", gateway_command=[sys.executable, "-c", "pass"])
+    done = run("gateway", "logs")
+    assert done.code == 1 and "ibtui gateway start" in done.err
+    write_profile("https://127.0.0.1:1", mode="oauth1")
+    done = run("gateway", "logs")
+    assert done.code == 1 and "without a gateway" in done.err
 
 
 def test_the_port_is_taken(run: Run, start_sim: StartSim) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ibtui.errors import GatewayFault
 from ibtui.service import actions, output
 from ibtui.service.commands.context import Context, run
+from ibtui.service.host import START, need_log
 from ibtui.service.installing import age, started_by
 from ibtui.service.local import LocalRuntime
 from ibtui.service.runtimes import runtime_for
@@ -81,10 +83,15 @@ def _tell(context: Context, runtime: LocalRuntime) -> int:
 def logs(context: Context, *, follow: bool, lines: int) -> int:
     """Print the last lines of the gateway's log, redacted; go on with new ones if asked."""
 
-    async def work() -> None:
+    async def work() -> int:
+        printed = 0
+        await need_log(context.profile)
         async with runtime_for(context.settings) as runtime:
             async for line in runtime.follow_log(lines, follow=follow):
                 output.out(output.safe(line))
+                printed += 1
+        return printed
 
-    run(work())
+    if not run(work()):
+        raise GatewayFault("There is no log of a gateway here: none was started.", START)
     return 0
