@@ -7,6 +7,7 @@ new token (oauth.md §7). Knows neither an HTTP library (`rest` sends) nor crypt
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,14 +20,16 @@ from ibtui.clock import Clock
 from ibtui.core import failures
 from ibtui.core.address import Address
 from ibtui.core.readonly import changes_orders
-from ibtui.errors import IbtuiError, NotLoggedIn, TokenRefused, Unreachable, UsageError
+from ibtui.errors import IbtuiError, NoBridge, NotLoggedIn, TokenRefused, Unreachable, UsageError
 
 REFUSED = frozenset({401, 410})
 """What IBKR answers to a token it does not take (oauth.md §9)."""
 AHEAD = timedelta(minutes=10)
 """How long before its end a token is renewed."""
 AGAIN_S = 30.0
-"""A token is not renewed twice in so long because of a refusal: IBKR blocks who asks for ever more."""
+"""A token that never worked is not renewed before: IBKR blocks who asks for ever more (oauth.md §11.3)."""
+AT_LEAST_S = 5.0
+"""The same for one that has worked."""
 FOLLOW_S = 10.0
 """How long requests wait for the brokerage session after a new token."""
 HOLD_S = (60.0, 900.0)
@@ -122,7 +125,10 @@ class OAuth:
         self._refused: IbtuiError | None = None
         self._hold = 0.0
         self._held_until = 0.0
-        self._renewed_at: float | None = None
+        self._renewed_at = -math.inf
+        self._proven: Grant | None = None
+        self._no_query = False
+        """A new token did not help a request with a query: it is the query that is refused (oauth.md §6)."""
 
     def bind(self, post: Post, address: Address, clock: Clock) -> None:
         """Get tokens over this connection, unless there is one already."""
@@ -174,12 +180,23 @@ class OAuth:
             self._refused = None
             return await self._obtain()
 
-    async def after(self, grant: Grant, method: str, path: str, said: str) -> Grant | None:
+    def went(self, grant: Grant, *, refused: bool, query: bool) -> None:
+        """How a request sent with `grant` went, the second one where it was sent twice."""
+        if not refused:
+            self._proven = grant
+        if query:
+            self._no_query = refused
+
+    async def after(
+        self, grant: Grant, method: str, path: str, said: str, *, query: bool = False
+    ) -> Grant | None:
         """A request sent with `grant` was refused; the token to send it again with, if it should be.
 
         A refused token is renewed, also where the request may not be sent twice: one that changes orders.
         """
-        if "no bridge" in said.lower() or any(path.endswith(deaf) for deaf in self.way.deaf):
+        if _of_brokerage(path, said) or any(path.endswith(deaf) for deaf in self.way.deaf):
+            return None
+        if query and self._no_query:
             return None
         async with self._lock:
             if self.grant in (grant, None) and not await self._renew(grant):
@@ -208,7 +225,7 @@ class OAuth:
             self._take(kept)
             return True
         now = self.door.clock.monotonic()
-        if self._renewed_at is not None and now - self._renewed_at < AGAIN_S:
+        if now - self._renewed_at < (AT_LEAST_S if self._proven is grant else AGAIN_S):
             return False
         self._renewed_at = now
         await self._obtain()
@@ -223,6 +240,8 @@ class OAuth:
 
     def refusal(self, method: str, path: str, status: int, said: str, *, query: bool) -> NotLoggedIn:
         """What a request's refusal means when a new token was of no use, or it may not be sent twice."""
+        if _of_brokerage(path, said):
+            return NoBridge(f"{method} {path}: there is no brokerage session.", "Open the brokerage session.")
         text = f": {said.strip().rstrip('.')}" if said.strip() else ""
         what = f"{method} {path}: IBKR does not take the token (status {status}){text}."
         if changes_orders(method, path):
@@ -230,7 +249,7 @@ class OAuth:
                 f"{what} The request was not sent again.",
                 "There is a new token by now; look at the order list before you try again.",
             )
-        fix = "Get a new token: ibtui login"
+        fix = "Get a new token with: ibtui login"
         if query and self.way.name == "oauth1":
             fix += '; if only requests with a query are refused, try oauth_query = "raw" in the profile'
         return NotLoggedIn(what, f"{fix}.")
@@ -279,3 +298,9 @@ class OAuth:
     @staticmethod
     def _renew_at(grant: Grant) -> datetime:
         return grant.expires - min(AHEAD, (grant.expires - grant.obtained) / 10)
+
+
+def _of_brokerage(path: str, said: str) -> bool:
+    """Whether a refusal is about the brokerage session and not about the token (web-api.md §1.5)."""
+    low = said.lower()
+    return "no bridge" in low or ("not authenticated" in low and "/iserver/" in path)

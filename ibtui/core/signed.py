@@ -20,13 +20,18 @@ class Signed(httpx.Auth):
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         grant = await self._oauth.ready()
         response = yield self._sign(request, grant)
-        if response.status_code not in REFUSED:
-            return
-        await response.aread()
-        again = await self._oauth.after(grant, request.method, request.url.path, response.text)
-        if again is not None:
+        url = request.url
+        query, refused = bool(url.query), response.status_code in REFUSED
+        if refused:
+            await response.aread()
+            again = await self._oauth.after(grant, request.method, url.path, response.text, query=query)
+            if again is None:
+                return
             await self._pacing.frame()
-            yield self._sign(request, again)
+            grant = again
+            response = yield self._sign(request, grant)
+            refused = response.status_code in REFUSED
+        self._oauth.went(grant, refused=refused, query=query)
 
     def _sign(self, request: httpx.Request, grant: Grant) -> httpx.Request:
         url, _, query = str(request.url).partition("?")

@@ -13,7 +13,7 @@ from ibtui.auth.effects import Answers, Credentials, Note, Step
 from ibtui.clock import Clock
 from ibtui.config import Profile, Settings
 from ibtui.core.models import Account, AuthStatus, Lamp, LoginFacts
-from ibtui.errors import Competing, IbtuiError, PersonNeeded, WrongAccountType
+from ibtui.errors import Competing, IbtuiError, NotLoggedIn, PersonNeeded, WrongAccountType
 from ibtui.secret import Secret
 from ibtui.service.board import Board
 from ibtui.service.host import Host
@@ -119,9 +119,16 @@ class Entry:
             answers.note(Note(Step.SESSION, "asking IBKR for a token"))
             try:
                 oauth = client.oauth
-                if oauth is not None and (oauth.age is None or oauth.age > JUST_NOW):
+                young = oauth is not None and oauth.age is not None and oauth.age < JUST_NOW
+                if oauth is not None and not young:
                     await oauth.obtain()
-                await client.tickle()
+                try:
+                    await client.tickle()
+                except NotLoggedIn:
+                    if oauth is None or not young:
+                        raise
+                    await oauth.obtain()
+                    await client.tickle()
             except IbtuiError as error:
                 self._board.event("login", error.what, "error")
                 raise

@@ -13,9 +13,11 @@ import pytest
 
 from ibtui import IbkrClient
 from ibtui.clock import SystemClock
+from ibtui.config import Addresses, Profile, Settings
 from ibtui.core import ways
 from ibtui.core.trust import Trust
 from ibtui.errors import NotLoggedIn, TokenRefused, TradingLocked, Unreachable, UsageError
+from ibtui.service.local import LocalRuntime
 from tests.conftest import Sim
 
 OAUTH2_IP = "203.0.113.7"
@@ -217,6 +219,27 @@ async def test_nobody_there(sim: Sim) -> None:
     async with asyncio.timeout(20), client(sim, given, timeout=3) as direct:
         with pytest.raises(Unreachable, match="Nothing answers"):
             await direct.request("/tickle", "POST")
+
+
+async def test_the_keep_alive_needs_nobody(sim: Sim) -> None:
+    profile = Profile(name="direct", mode="oauth1", oauth_file=sim.ready["oauth1"])
+    where = Addresses(api_host=sim.url, api_ca_file=sim.cert or "")
+    runtime = LocalRuntime(
+        Settings(profile="direct", profiles={"direct": profile}, addresses=where), keeper=True
+    )
+    answers = runtime.unattended()
+    assert answers is not None
+    try:
+        async with asyncio.timeout(30):
+            await runtime.login(answers)
+            assert runtime.status.ready
+            await control(sim, "session", {"action": "logout"})
+            assert not (await runtime.refresh()).ready
+            await until(lambda: runtime.status.ready)
+            lines = [event.text for event in runtime.events]
+            assert "the token was renewed" in lines or "IBKR gave a token" in lines
+    finally:
+        await runtime.close()
 
 
 class Later(SystemClock):

@@ -15,6 +15,7 @@ from ibtui.core.address import Address
 from ibtui.core.oauth import AGAIN_S, HOLD_S, Door, OAuth
 from ibtui.errors import (
     IbtuiError,
+    NoBridge,
     NotLoggedIn,
     Pacing,
     Rejected,
@@ -173,12 +174,35 @@ async def test_a_token_that_is_always_refused_is_not_renewed_for_ever() -> None:
     assert await oauth.after(again, "GET", TICKLE, "") is not None
 
 
+async def test_a_token_that_has_worked_is_renewed_sooner_but_once_for_a_query() -> None:
+    way, clock = Counter(), FakeClock()
+    oauth = make(way, clock)
+    grant = await oauth.ready()
+    oauth.went(grant, refused=False, query=False)
+    second = await oauth.after(grant, "GET", TICKLE, "", query=True)
+    assert second is not None and way.asked == 2
+    oauth.went(second, refused=True, query=True)  # a new token was of no use
+    clock.advance(AGAIN_S + 1)
+    assert await oauth.after(second, "GET", TICKLE, "", query=True) is None and way.asked == 2
+    oauth.went(second, refused=False, query=False)
+    third = await oauth.after(second, "GET", TICKLE, "")
+    assert third is not None and way.asked == 3
+    oauth.went(third, refused=False, query=True)
+    assert await oauth.after(third, "GET", TICKLE, "", query=True) is None  # just renewed
+    clock.advance(6)
+    assert await oauth.after(third, "GET", TICKLE, "", query=True) is not None and way.asked == 4
+
+
 async def test_what_is_no_refusal_of_the_token() -> None:
     way = Counter()
     oauth = make(way, FakeClock())
     grant = await oauth.ready()
     assert await oauth.after(grant, "GET", "/v1/api/sso/validate", "") is None
     assert await oauth.after(grant, "GET", "/v1/api/iserver/accounts", "Bad Request: no bridge") is None
+    assert await oauth.after(grant, "GET", "/v1/api/iserver/accounts", "not authenticated") is None
+    assert isinstance(
+        oauth.refusal("GET", "/v1/api/iserver/accounts", 401, "not authenticated", query=False), NoBridge
+    )
     assert way.asked == 1
 
 
