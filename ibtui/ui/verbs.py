@@ -198,8 +198,10 @@ class Verbs:
             if yes:
                 then()
 
-        whose = self._app.whose()
-        text = f"{whose[:1].upper()}{whose[1:]}. {consequence}"
+        def text() -> str:
+            whose = self._app.whose()
+            return f"{whose[:1].upper()}{whose[1:]}. {consequence}"
+
         self._app.push_screen(ConfirmScreen(f"{what}?", text), answered)
 
     # The worker --------------------------------------------------------------------

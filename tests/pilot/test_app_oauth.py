@@ -19,6 +19,7 @@ from textual.pilot import Pilot
 from ibtui import config, paths
 from ibtui.profile import Addresses, Profile
 from ibtui.service import keymaking
+from ibtui.service.answers.fixed import ReadyAnswers
 from ibtui.ui.app import IbtuiApp
 from ibtui.ui.screens.oauth_steps import LongSecretInput
 from tests import fakes
@@ -283,12 +284,47 @@ async def test_a_fresh_registration_is_not_active_yet(sim: Sim) -> None:
     await live(direct(sim), act)
 
 
-async def test_the_demo_asks_no_ibkr(sim: Sim) -> None:
+async def test_the_demo_asks_its_own_simulator(sim: Sim, tmp_path: Path) -> None:
+    ready = tmp_path / "demo" / "ready.json"
+    ready.parent.mkdir()
+
     async def act(pilot: Pilot[Any]) -> None:
-        await import_keys(pilot, Path(sim.ready["oauth1"]))
-        await shows(pilot, "All fits together")
+        pilot.app.runtime.unattended = lambda: ReadyAnswers(ready)
+        await pilot.press("6")
+        await shows(pilot, "make them now")
+        await pilot.press("i")
+        await pilot.press("escape")
+        await pilot.press("1", "6")
+        ready.write_text(json.dumps(sim.ready))
+        pilot.app.screen.query_one("#source").value = sim.ready["oauth1"]
+        await pilot.press("i", "enter")
+        await shows(pilot, "All fits together", str(ready.parent)[:40])
+        ready.unlink()
         await pilot.press("enter", "enter")
-        await shows(pilot, "The demo has no registration at IBKR")
+        await shows(pilot, "The demo's simulator is not running")
+        ready.write_text(json.dumps(sim.ready))
+        await pilot.press("enter")
+        await shows(pilot, "The registration works", "the demo's own simulator")
+        await pilot.press("m")
+        assert "use it" not in text(pilot.app)
+
+    app = direct(sim, mode="demo")
+    app.settings = replace(app.settings, addresses=Addresses(api_host="https://127.0.0.1:9"))
+    await live(app, act)
+    assert not paths.oauth_dir("default").exists()
+    assert not config.default_path().exists()
+
+
+async def test_the_demo_offers_its_own_registration(sim: Sim, tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    ready.write_text(json.dumps(sim.ready))
+
+    async def act(pilot: Pilot[Any]) -> None:
+        pilot.app.runtime.unattended = lambda: ReadyAnswers(ready)
+        await pilot.press("6")
+        await shows(pilot, "there is one:")
+        await pilot.press("i", "enter")
+        await shows(pilot, "All fits together")
 
     await live(direct(sim, mode="demo"), act)
 

@@ -243,8 +243,10 @@ def _later(profile: str) -> list[Line]:
 
 def _ready(profile: Profile) -> list[Line]:
     out = [line("   ", ("✓ ", "good"), ("The registration works.", "title"))]
-    if profile.mode == "oauth1":
-        return [*out, line(f"   The profile {clean(profile.name)} runs on it."), key("enter", "test again")]
+    if profile.mode in ("oauth1", "demo"):
+        own = "IBKR was the demo's own simulator." if profile.mode == "demo" else ""
+        text = own or f"The profile {clean(profile.name)} runs on it."
+        return [*out, line(f"   {text}"), key("enter", "test again")]
     return [
         *out,
         line("   The profile uses it with these lines in the settings:"),
@@ -327,7 +329,7 @@ def hints(page: str, state: State, mode: str) -> list[tuple[str, str, str]]:
             return [("enter", "check and keep", "go_on"), escape]
         case "trouble":
             return [("n", "new registration", "new"), here]
-        case "live" if state.tested_at and mode != "oauth1":
+        case "live" if state.tested_at and mode not in ("oauth1", "demo"):
             return [("enter", "test", "go_on"), back, ("m", "use it", "switch"), here]
     return [("enter", "go on", "go_on"), back, here]
 

@@ -97,7 +97,11 @@ class DetailScreen(Dialog[None]):
 
 
 class ConfirmScreen(Dialog[bool]):
-    """A question; only `y` means yes, enter and escape mean no."""
+    """A question; only `y` means yes, enter and escape mean no.
+
+    Args:
+        consequence: what happens then; a function where it names what `h` masks.
+    """
 
     DEFAULT_CSS = f"ConfirmScreen {{ {BOX} }}"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -105,7 +109,7 @@ class ConfirmScreen(Dialog[bool]):
         Binding("escape,enter,n,q", "answer(False)", "No", id="confirm.no"),
     ]
 
-    def __init__(self, question: str, consequence: str) -> None:
+    def __init__(self, question: str, consequence: str | Callable[[], str]) -> None:
         super().__init__()
         self._question = question
         self._consequence = consequence
@@ -113,16 +117,21 @@ class ConfirmScreen(Dialog[bool]):
     def compose(self) -> ComposeResult:
         """Question, consequence, keys."""
         with Vertical():
-            yield Lines(
-                [
-                    line((f" {self._question}", "title")),
-                    line(""),
-                    line(f" {self._consequence}"),
-                    line(""),
-                    line((" y", "accent"), (" yes ", "muted"), (" esc", "accent"), (" no", "muted")),
-                ],
-                wraps=True,
-            )
+            yield Lines(self._lines(), wraps=True)
+
+    def _lines(self) -> list[Line]:
+        consequence = self._consequence
+        return [
+            line((f" {self._question}", "title")),
+            line(""),
+            line(f" {consequence if isinstance(consequence, str) else consequence()}"),
+            line(""),
+            line((" y", "accent"), (" yes ", "muted"), (" esc", "accent"), (" no", "muted")),
+        ]
+
+    def reload(self) -> None:
+        """Masked or not."""
+        self.query_one(Lines).show(self._lines())
 
     def action_answer(self, yes: bool) -> None:
         """Done."""

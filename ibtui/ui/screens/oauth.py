@@ -12,7 +12,6 @@ from textual.css.query import NoMatches
 from textual.widget import Widget
 from textual.widgets import Input
 
-from ibtui import paths
 from ibtui.service.oauth_state import PORTAL, STEPS, Step
 from ibtui.ui import keymap
 from ibtui.ui.present import oauth as present
@@ -125,7 +124,7 @@ class OAuthScreen(OAuthWork):
         match self.page:
             case "keys":
                 if not self.state.keys:
-                    return present.no_keys(profile.name, str(self._elsewhere or ""))
+                    return present.no_keys(profile.name, self._offered)
                 return present.have_keys(self._prints, folder, self._remarks)
             case "making":
                 return present.making(self._stages, self.ibtui.monotonic() - self._since)
@@ -201,14 +200,13 @@ class OAuthScreen(OAuthWork):
         """The page for what was made elsewhere."""
         if self.page == "keys":
             field = self.query_one("#source", Input)
-            field.value = field.value or str(self._elsewhere or "")
+            field.value = field.value or self._offered
             self.show("import")
 
     def action_new(self) -> None:
         """Begin anew, after a question."""
         if self.page not in ("keys", "trouble"):
             return
-        folder = paths.oauth_dir(self.ibtui.profile.name)
 
         def answered(yes: bool | None) -> None:
             if yes:
@@ -217,7 +215,7 @@ class OAuthScreen(OAuthWork):
         self.app.push_screen(
             ConfirmScreen(
                 f"Begin a new registration for {self.ibtui.profile.name}?",
-                f"The keys and what was typed stay in {folder}, under other names. At IBKR nothing changes.",
+                f"Keys and what was typed stay in {self._folder}, under other names. At IBKR nothing changes.",
             ),
             answered,
         )
@@ -262,7 +260,7 @@ class OAuthScreen(OAuthWork):
 
     def action_switch(self) -> None:
         """Write `mode = "oauth1"` into the settings."""
-        if self.page == "live" and self.state.tested_at:
+        if self.page == "live" and self.state.tested_at and self.ibtui.profile.mode != "demo":
             self._work("write the settings", self._switch)
 
     def action_oauth2(self) -> None:

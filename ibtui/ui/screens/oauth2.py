@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from ibtui import rewrite
-from ibtui.errors import IbtuiError
+from ibtui.errors import IbtuiError, UsageError
 from ibtui.ui.present import oauth as present
 from ibtui.ui.present.spans import Line
 from ibtui.ui.screens.base import Pane
@@ -79,6 +79,8 @@ class OAuth2Screen(Pane):
         name, path = self.ibtui.profile.name, self.ibtui.settings.path
         changes = {f"profiles.{name}.oauth2_{key}": value for key, value in values.items()}
         try:
+            if self.ibtui.profile.mode == "demo":
+                raise UsageError("The demo has no settings.", "Do it in a profile of your own.")
             module = await asyncio.to_thread(importlib.import_module, "ibtui.service.oauth_two")
             await asyncio.to_thread(module.check, values)
             await asyncio.to_thread(rewrite.set_keys, path, {f"profiles.{name}.mode": "oauth2", **changes})

@@ -9,8 +9,9 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ibtui import config, paths, rewrite
+from ibtui import config, rewrite
 from ibtui.errors import IbtuiError, UsageError
+from ibtui.profile import Addresses
 from ibtui.service.oauth_state import Check, State, Step, works
 from ibtui.ui.present import oauth as present
 from ibtui.ui.present.spans import Line
@@ -41,7 +42,9 @@ class OAuthWork(Pane):
         self._setup: Setup | None = None
         self._prints: dict[str, str] = {}
         self._remarks: tuple[str, ...] = ()
-        self._elsewhere: Path | None = None
+        self._offered = ""
+        self._folder = Path()
+        self._addresses: Addresses | None = None
         self._stages: list[str] = []
         self._results: Sequence[Check] = ()
         self._testing = False
@@ -93,11 +96,18 @@ class OAuthWork(Pane):
     async def _load(self) -> None:
         # In a thread, for it pulls in cryptography: the screen must go on answering meanwhile.
         module = await asyncio.to_thread(importlib.import_module, "ibtui.service.oauth_setup")
-        folder = paths.oauth_dir(self.ibtui.profile.name)
-        self._setup = await asyncio.to_thread(module.Setup.open, folder)
-        self._elsewhere = await asyncio.to_thread(self.setup.elsewhere, self.ibtui.profile)
+        await self._find_place()
+        self._setup = await asyncio.to_thread(module.Setup.open, self._folder)
+        found = await asyncio.to_thread(self.setup.elsewhere, self.ibtui.profile)
+        self._offered = str(found or self._offered)
         await self._kept()
         self.show(PAGES[self.state.step])
+
+    async def _find_place(self) -> None:
+        module = await asyncio.to_thread(importlib.import_module, "ibtui.service.oauth_place")
+        app = self.ibtui
+        found = await asyncio.to_thread(module.place, app.settings, app.profile, app.runtime)
+        self._folder, self._addresses, self._offered = found.folder, found.addresses, found.offered
 
     async def _kept(self) -> None:
         made = self.setup.keys
@@ -143,15 +153,13 @@ class OAuthWork(Pane):
         self._testing, self._results = True, ()
         self.show("live")
         live = await asyncio.to_thread(importlib.import_module, "ibtui.service.oauth_live")
-        profile, addresses = self.ibtui.profile, self.ibtui.settings.addresses
-        if profile.mode == "demo":
-            raise UsageError(
-                "The demo has no registration at IBKR.",
-                "Register in a profile of your own: ibtui config init",
-            )
+        profile = self.ibtui.profile
+        await self._find_place()  # the demo's simulator may have started since
+        if profile.mode == "demo" and not self._offered:
+            raise UsageError("The demo's simulator is not running.", "Start it: s on the Session screen.")
         way = await asyncio.to_thread(self.setup.way, profile.oauth_query)
         seen: list[Check] = []
-        async with aclosing(live.live(way, profile, addresses)) as steps:
+        async with aclosing(live.live(way, profile, self._addresses)) as steps:
             async for result in steps:
                 seen.append(result.check)
                 self._results = tuple(seen)
@@ -180,7 +188,7 @@ class OAuthWork(Pane):
 
     async def _anew(self) -> None:
         module = await asyncio.to_thread(importlib.import_module, "ibtui.service.oauth_setup")
-        setup = self._setup or module.Setup(paths.oauth_dir(self.ibtui.profile.name))
+        setup = self._setup or module.Setup(self._folder)
         await asyncio.to_thread(setup.start_over)
         self._setup, self._remarks = setup, ()
         self.show("keys")
