@@ -198,3 +198,17 @@ def test_no_secret_is_written_or_said(sim: Sim, run: Run, own_folders: Path) -> 
     bodies += [given[name].splitlines()[5] for name in ("signature", "encryption")]
     for secret in bodies:
         assert secret not in said and secret.encode() not in kept
+
+
+def test_a_supervisor_keeps_the_token(sim: Sim, run: Run) -> None:
+    write(sim, keep_alive=True)
+    try:
+        assert run("login").code == 0
+        assert run("--json", "keep", "status").json["running"]
+        assert set(lamps(run("--json", "status")).values()) == {"on"}
+        sim.control("oauth", {"action": "expire"})
+        assert run("request", "GET", "/trsrv/stocks?symbols=AAPL").json["AAPL"]
+        assert run("logout").code == 0
+        assert run("status").code == 4
+    finally:
+        assert run("keep", "stop").code == 0
