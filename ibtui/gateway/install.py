@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 
 from ibtui.errors import GatewayFault, UsageError
-from ibtui.gateway import archive
+from ibtui.gateway import archive, procs
 from ibtui.gateway.archive import Unpacked
 from ibtui.gateway.spec import JAR, check_install
 from ibtui.paths import data_dir, private, write_private
@@ -202,17 +202,22 @@ class Shelf:
         self._sweep()
 
     def _sweep(self) -> None:
-        """Remove what a crash left and versions before the last two."""
+        """Remove what a crash left, and versions before the last two that no gateway runs from.
+
+        A java loads its classes as it needs them: without its folder it would break hours later.
+        One that is still used is removed at an installation after its end.
+        """
         record = self._read()
         kept = {one.version for one in (record.current, record.previous) if one is not None}
-        if not kept:
-            kept = {path.name for path in self.root.iterdir()}  # a record that got lost says nothing
-        for path in self.root.iterdir():
-            if path.name.startswith(_LEFT_FILES):
+        there = {path.name for path in self.root.iterdir()}
+        # A record that got lost says nothing of what may go.
+        old = {name for name in there - kept if _VERSION.fullmatch(name)} if kept else set()
+        used = procs.mentioned(f"/{name}/" for name in old) if old else set()
+        for name in there:
+            path = self.root / name
+            if name.startswith(_LEFT_FILES):
                 path.unlink(missing_ok=True)
-            elif path.name.startswith((".new-", ".old-")) or (
-                _VERSION.fullmatch(path.name) and path.name not in kept
-            ):
+            elif name.startswith((".new-", ".old-")) or (name in old and f"/{name}/" not in used):
                 shutil.rmtree(path, ignore_errors=True)
 
 

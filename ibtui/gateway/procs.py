@@ -7,11 +7,14 @@ synchronous (a few milliseconds; `holder` up to a tenth of a second): call it th
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import subprocess
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -45,6 +48,40 @@ def birth(pid: int) -> str | None:
         return f"{_boot_id()}:{stat[_STAT_START]}"
     words = _ps(pid, "stat=,lstart=").split(maxsplit=1)
     return None if len(words) < 2 or words[0].startswith("Z") else words[1].strip()
+
+
+def started(pid: int) -> datetime | None:
+    """When `pid` was started, aware, to the second; None when it is gone or the system does not tell."""
+    if has_proc():
+        stat, boot = _stat(pid), _boot_time()
+        if stat is None or not boot:
+            return None
+        return datetime.fromtimestamp(boot + int(stat[_STAT_START]) // os.sysconf("SC_CLK_TCK"), UTC)
+    # The names of days and months are the locale's.
+    text = _run(["env", "LC_ALL=C", "ps", "-o", "lstart=", "-p", str(pid)]).strip()
+    try:
+        return datetime.strptime(text, "%a %b %d %H:%M:%S %Y").astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def mentioned(words: Iterable[str]) -> set[str]:
+    """Which of these words stand on the command line of a living process, as far as we may look.
+
+    Command lines may hold secrets: they are searched here and never handed out.
+    """
+    text = "\n".join(_command_lines())
+    return {word for word in words if word in text}
+
+
+def _command_lines() -> Iterator[str]:
+    if not has_proc():
+        # `ww`: never cut to the width of a terminal.
+        yield _run(["ps", "-axww", "-o", "args="])
+        return
+    for pid in _pids():
+        with contextlib.suppress(OSError):
+            yield (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
 
 
 def resident(pid: int) -> int | None:
@@ -178,6 +215,15 @@ def _boot_id() -> str:
         return (PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def _boot_time() -> int:
+    """Seconds since 1970 at which the system was started; 0 when it does not tell."""
+    try:
+        rows = (PROC / "stat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(row.split()[1]) for row in rows if row.startswith("btime ")), 0)
 
 
 def _listening_inodes(port: int) -> set[str]:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_identity(system: str, sleeper: subprocess.Popen[bytes]) -> None:
         boot, _, start = born.partition(":")
         assert procs.left_behind(sleeper.pid, f"{boot}:{int(start) + 100}", Path.cwd()) == []
     assert procs.left_behind(sleeper.pid, "other boot:1", Path.cwd()) == []
+
+
+def test_when_a_process_was_started(system: str, sleeper: subprocess.Popen[bytes]) -> None:
+    since = procs.started(sleeper.pid)
+    assert since is not None and abs((datetime.now(UTC) - since).total_seconds()) < 5
+    sleeper.kill()
+    sleeper.wait()
+    assert procs.started(sleeper.pid) is None
+
+
+def test_words_of_command_lines(system: str, sleeper: subprocess.Popen[bytes]) -> None:
+    assert procs.mentioned(["sleep 30", "no such words on any command line, " + "x" * 9]) == {"sleep 30"}
 
 
 def test_zombies_and_the_dead_do_not_count(system: str) -> None:

@@ -60,6 +60,22 @@ def test_the_one_before_is_kept_and_older_ones_go(add: Add, shelf: Shelf) -> Non
     assert names(shelf) == [two.version, three.version, "current.json"]
 
 
+def test_a_version_that_a_process_runs_from_stays_until_it_has_ended(add: Add, shelf: Shelf) -> None:
+    one = add("2026-01-01")
+    path = f"/somewhere:{one.folder}/root:{one.folder / JAR}"
+    # As java has it: the folder stands on the command line.
+    running = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)", "-cp", path])
+    try:
+        two, three = add("2026-01-02"), add("2026-01-03")
+        assert names(shelf) == [one.version, two.version, three.version, "current.json"]
+        assert (one.folder / JAR).is_file()
+    finally:
+        running.kill()
+        running.wait()
+    four = add("2026-01-04")
+    assert names(shelf) == [three.version, four.version, "current.json"]
+
+
 def test_the_same_again_changes_nothing(add: Add, shelf: Shelf) -> None:
     one, two = add("2026-01-01"), add("2026-01-02")
     before = tree(two.folder)
