@@ -57,6 +57,8 @@ class AttachedRuntime(LocalRuntime):
         self._link = link
         self._spawns = spawns and spawn.wanted(settings.chosen())
         self._finds = stays and self._spawns
+        self.trouble: IbtuiError | None = None
+        """Why no supervisor could be started."""
         self._theirs: wire.Truth | None = None
         self._entering = False
         """Somebody logs in here: the supervisor does not know yet who."""
@@ -128,7 +130,7 @@ class AttachedRuntime(LocalRuntime):
         # Facts and keep-alive are shown with the lamps.
         self._hub.publish([Change("status", "*")])
         self._note_loss()
-        if theirs.status.ready and self._wanted and not self._closed:
+        if theirs.status.ready and self._wanted and not self._live.begun and not self._closed:
             self._mirror_tasks.start(self._alive_again(), "live again")
 
     async def _alive_again(self) -> None:
@@ -155,12 +157,13 @@ class AttachedRuntime(LocalRuntime):
         try:
             return await spawn.ensure(self.settings)
         except IbtuiError as error:
-            self._board.event("keep-alive", f"{error.what} It runs in this terminal only.", "error")
+            self.trouble = error
         except OSError as error:
             why = error.strerror or type(error).__name__
-            self._board.event(
-                "keep-alive", f"cannot be started ({why}); it runs in this terminal only", "error"
+            self.trouble = IbtuiError(
+                f"The keep-alive cannot be started ({why}).", "Mend that, and start again."
             )
+        self._board.event("keep-alive", f"{self.trouble.what} It ends with this terminal.", "error")
         return None
 
     async def _unwatch(self) -> None:

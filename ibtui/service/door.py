@@ -33,6 +33,8 @@ from ibtui.service.runtime import Progress
 
 BEATS = 10
 """A change stream without news has a heart-beat each time it has looked so often."""
+BEAT_S = 10.0
+"""Seconds between two signs of life of a verb at work."""
 GATHER_S = 0.05
 """Changes of so long go out together."""
 LOOK_S = 2.0
@@ -197,7 +199,7 @@ class Door:
         task = self._verbs[wish.id] = self._tasks.start(work(), "verb")
         self.attached += 1
         try:
-            while (step := await steps.get()) is not None:
+            while (step := await _within(BEAT_S, steps)) is not None:
                 with contextlib.suppress(OSError):
                     await answer.write(_line(step))
             await asyncio.wait([task])
@@ -272,6 +274,15 @@ def _after(events: list[Event], last: Event | None) -> list[Event]:
         if events[at] is last:
             return events[at + 1 :]
     return events
+
+
+async def _within(seconds: float, steps: asyncio.Queue[wire.Step | None]) -> wire.Step | None:
+    """The next step, or an empty one: whoever waits hears that it is still at work."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await steps.get()
+    except TimeoutError:
+        return wire.Step()
 
 
 def _line(what: msgspec.Struct) -> bytes:

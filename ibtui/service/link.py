@@ -20,6 +20,7 @@ CALL_S = 10.0
 """Seconds for an answer that needs no work."""
 SILENCE_S = 60.0
 """The change stream has a heart-beat; after so long without one its other end hangs."""
+_POLITE_S = 0.3
 LINE = 16 * 1024 * 1024
 """Bytes of the longest line: all events and the log's end."""
 
@@ -78,7 +79,11 @@ class Link:
         body = msgspec.json.encode(wire.Wish(id=name, **wish))
         try:
             async with self._ask("POST", f"/do/{verb}", body) as lines:
-                async for line in lines:
+                while True:
+                    async with self._patience(SILENCE_S):
+                        line = await anext(lines, b"")
+                    if not line:
+                        break
                     step = _decode(line, wire.Step)
                     if step.trouble is not None:
                         raise step.trouble.error()
@@ -119,14 +124,18 @@ class Link:
                 line = msgspec.json.encode(what) + b"\n"
                 writer.write(b"%x\r\n%b\r\n" % (len(line), line))
 
+        patience = CALL_S
         try:
             yield tell
+        except asyncio.CancelledError:
+            patience = _POLITE_S
+            raise
+        finally:
             with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(CALL_S):
+                async with asyncio.timeout(patience):
                     writer.write(b"0\r\n\r\n")
                     await writer.drain()
-                    await reader.readline()  # it has heard everything
-        finally:
+                    await reader.readline()  # it has heard everything, and looked how things are
             writer.close()
 
     # Below -------------------------------------------------------------------------

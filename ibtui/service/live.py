@@ -25,6 +25,11 @@ class LiveValues:
         self._lock = asyncio.Lock()
         self._loading: asyncio.Task[None] | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Values were loaded, and nothing was lost since."""
+        return self._on is not None and not self.stale
+
     async def begin(self, client: IbkrClient) -> None:
         """Load everything into the client's store and open its stream, unless that is done.
 

@@ -86,6 +86,7 @@ def test_it_is_detached_and_knows_no_secret(
     assert log.stat().st_mode & 0o777 == 0o600
     # It logs in again by itself: the password's source came with the settings.
     sim.control("session", {"action": "logout"})
+    until(lambda: run("status").code == 4, 20)
     until(lambda: sum(row["path"].endswith("/sso/Dispatcher") for row in sim.journal()) == 2, 40)
     until(lambda: run("status").code == 0, 20)
 
@@ -167,6 +168,7 @@ def test_it_cannot_be_started(run: Run, kept: Sim) -> None:
     keep.write_text("not a folder")
     done = run("gateway", "start")
     assert done.code == 0, "the gateway is there all the same"
+    assert "nothing keeps the session alive" in done.err and "Not a directory" in done.err, done.err
     assert run("status").code == 0
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from ibtui.errors import GatewayFault
 from ibtui.service import actions, output
+from ibtui.service.attached import AttachedRuntime
 from ibtui.service.commands.context import Context, run
 from ibtui.service.host import START, need_log
 from ibtui.service.installing import age, started_by
-from ibtui.service.local import LocalRuntime
 from ibtui.service.runtimes import runtime_for
 
 
 def start(context: Context) -> int:
     """Start the gateway, detached: it outlives this command and the terminal."""
 
-    async def work() -> LocalRuntime:
+    async def work() -> AttachedRuntime:
         async with runtime_for(context.settings, spawns=True) as runtime:
             await actions.start_gateway(runtime, output.say)
+            warn(runtime)
             return runtime
 
     return _tell(context, run(work()))
@@ -25,7 +26,7 @@ def start(context: Context) -> int:
 def stop(context: Context) -> int:
     """Stop a gateway of ours."""
 
-    async def work() -> LocalRuntime:
+    async def work() -> AttachedRuntime:
         async with runtime_for(context.settings) as runtime:
             await actions.stop_gateway(runtime)
             return runtime
@@ -41,10 +42,11 @@ def stop(context: Context) -> int:
 def restart(context: Context) -> int:
     """Stop and start."""
 
-    async def work() -> LocalRuntime:
+    async def work() -> AttachedRuntime:
         async with runtime_for(context.settings, spawns=True) as runtime:
             await actions.stop_gateway(runtime)
             await actions.start_gateway(runtime, output.say)
+            warn(runtime)
             return runtime
 
     return _tell(context, run(work()))
@@ -53,7 +55,7 @@ def restart(context: Context) -> int:
 def status(context: Context) -> int:
     """Is it up, whose is it, since when; which installation a start would run."""
 
-    async def work() -> LocalRuntime:
+    async def work() -> AttachedRuntime:
         async with runtime_for(context.settings) as runtime:
             await actions.refresh_quietly(runtime)
             return runtime
@@ -61,7 +63,13 @@ def status(context: Context) -> int:
     return _tell(context, run(work()))
 
 
-def _tell(context: Context, runtime: LocalRuntime) -> int:
+def warn(runtime: AttachedRuntime) -> None:
+    """Say why nothing keeps the session alive when this command has ended."""
+    if runtime.trouble is not None:
+        output.say(f"Note: nothing keeps the session alive after this. {runtime.trouble}")
+
+
+def _tell(context: Context, runtime: AttachedRuntime) -> int:
     lamp = runtime.status.gateway
     found = started_by(context.profile)
     if context.as_json:

@@ -74,6 +74,7 @@ def login(
     code_command: str | None = None,
 ) -> int:
     """Log in; asks on the terminal, or takes password and code from where the options say."""
+    from ibtui.service.commands.gateway import warn
     from ibtui.service.runtimes import runtime_for
 
     answers = answers_of(user, password_stdin, code_file, code_command)
@@ -92,6 +93,7 @@ def login(
                 take = await _log_in(runtime, answers, take_over)
             if not runtime.status.ready:
                 await runtime.open_brokerage(compete=take or runtime.profile.competing == "take")
+            warn(runtime)
             return runtime.status
 
     return _told(context, run(work()))
