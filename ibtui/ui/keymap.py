@@ -94,7 +94,7 @@ _OAUTH = (
     ("escape", "cancel", "leave", "Stop what is being made, or leave a field"),
     ("i", "import", "import", "Import keys or a registration made elsewhere"),
     ("n", "new", "new", "Begin a new registration; nothing is lost"),
-    ("e", "edit", "edit", "Type another consumer key"),
+    ("e", "edit", "edit", "Type another consumer key, or paste token and secret anew"),
     ("y", "copy", "copy", "Copy the consumer key, or the file under the cursor"),
     ("p", "page", "page", "Copy the address of IBKR's page"),
     ("v", "view", "view", "Show the file under the cursor"),

@@ -86,7 +86,7 @@ def test_the_simulator_killed_under_the_open_screen() -> None:
         first = simulator_of(terminal.pid)
         os.kill(first, signal.SIGKILL)
         terminal.wait(lambda screen: "ended" in screen and "s start" in screen.lower(), 8)
-        assert "start it again: s" in terminal.text and "SIGKILL" in terminal.text
+        assert "Start it again: s" in terminal.text and "SIGKILL" in terminal.text
         terminal.settle(1.0, 6)
         terminal.send("s")
         terminal.wait(ready, 30)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ibtui.ui.present.numbers import duration
 from ibtui.ui.present.spans import Line, clean, line, width
@@ -30,6 +29,8 @@ def expires(reset: datetime, now: datetime, room: int = 80) -> str:
     """`expires at midnight New York (9 h 28 m)`; in local time where it is another hour, or too long for
     `room` cells.
     """
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # not for the first frame
+
     left = duration((reset - now).total_seconds())
     try:
         there = reset.astimezone(ZoneInfo(_NEW_YORK))

@@ -160,6 +160,19 @@ def secrets() -> list[Line]:
     ]
 
 
+def kept_secrets() -> list[Line]:
+    """Where both are there."""
+    return [
+        line("   ", ("Access token and secret are here.", "title")),
+        line(""),
+        line("   They are not shown. Was a new token generated at IBKR? Then the old secret"),
+        line("   has ended: paste both anew."),
+        line(""),
+        key("enter", "go on"),
+        key("e", "paste them anew"),
+    ]
+
+
 def checks(results: Sequence[Check], running: bool = False, *, wide: int = 22) -> list[Line]:
     """Each check with its outcome; what failed says what it means and what to do."""
     out: list[Line] = []
@@ -325,8 +338,10 @@ def hints(page: str, state: State, mode: str) -> list[tuple[str, str, str]]:
                 enter, back, ("↑↓", "choose", "move(1)"), ("v", "view", "view"), ("y", "copy", "copy"),
                 ("w", "write", "save"), here,
             ]  # fmt: skip
-        case "secrets":
+        case "paste":
             return [("enter", "check and keep", "go_on"), escape]
+        case "secrets":
+            return [enter, back, ("e", "paste anew", "edit"), here]
         case "trouble":
             return [("n", "new registration", "new"), here]
         case "live" if state.tested_at and mode not in ("oauth1", "demo"):

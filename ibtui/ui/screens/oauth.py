@@ -33,9 +33,10 @@ HOME = {
     "making": "keys",
     "own": "portal",
     "save": "upload",
+    "paste": "secrets",
 }
 """The page to go back to from a page."""
-FIELDS = {"import": "source", "own": "own", "save": "folder", "secrets": "token"}
+FIELDS = {"import": "source", "own": "own", "save": "folder", "paste": "token"}
 """What has the focus on a page with fields."""
 
 
@@ -72,7 +73,7 @@ class OAuthScreen(OAuthWork):
             "import": [OneField("Folder, file, or env", text_field("source"))],
             "own": [OneField("Consumer key", text_field("own"))],
             "save": [OneField("Folder", text_field("folder"))],
-            "secrets": [
+            "paste": [
                 OneField("Access token", LongSecretInput(id="token")),
                 OneField("Access token secret", LongSecretInput(id="secret")),
             ],
@@ -94,6 +95,8 @@ class OAuthScreen(OAuthWork):
 
     def show(self, page: str, *, keep_focus: bool = False) -> None:
         """See `OAuthWork`."""
+        if page == "secrets" and not self.state.is_done(Step.SECRETS):
+            page = "paste"
         if page != self.page and page in PAGES.values() and not self._testing:
             self._results = self._results if self.page == page else ()
         self.page = page
@@ -137,6 +140,8 @@ class OAuthScreen(OAuthWork):
             case "save":
                 return [line("   The three public files are written there, for a browser to find.")]
             case "secrets":
+                return present.kept_secrets()
+            case "paste":
                 return present.secrets()
             case "check":
                 return present.check(self._results, str(self.setup.result), self._testing)
@@ -167,6 +172,8 @@ class OAuthScreen(OAuthWork):
                 )
             case "upload":
                 self._work("keep", lambda: self._then(self.setup.uploaded, "secrets"))
+            case "secrets":
+                self.show("check")
             case "check" if self._results and all(it.ok for it in self._results) and not self._testing:
                 self.show("live")
             case "check" if not self._testing:
@@ -191,8 +198,8 @@ class OAuthScreen(OAuthWork):
             self._testing = False
             self.show(self.page)
             self.below(present.trouble("Stopped."))
-        elif self.page == "secrets":
-            self.action_back()
+        elif self.page == "paste" and not self.state.is_done(Step.SECRETS):
+            self.show("upload")
         elif self.page in FIELDS:
             self.show(HOME[self.page])
 
@@ -215,13 +222,15 @@ class OAuthScreen(OAuthWork):
         self.app.push_screen(
             ConfirmScreen(
                 f"Begin a new registration for {self.ibtui.profile.name}?",
-                f"Keys and what was typed stay in {self._folder}, under other names. At IBKR nothing changes.",
+                f"Keys and what was typed stay in {self._folder}, under other names; IBKR keeps its own.",
             ),
             answered,
         )
 
     def action_edit(self) -> None:
-        """Another consumer key."""
+        """Another consumer key; or token and secret anew."""
+        if self.page == "secrets":
+            self.show("paste")
         if self.page == "portal":
             self.query_one("#own", Input).value = ""
             self.show("own")
