@@ -16,7 +16,7 @@ import msgspec
 
 from ibtui.clock import Clock, SystemClock
 from ibtui.errors import GatewayFault, UsageError
-from ibtui.gateway import diagnose, health, launch, logs, pidfile, procs
+from ibtui.gateway import diagnose, foreign, health, launch, logs, pidfile, procs
 from ibtui.gateway.health import Health, Kind, Probe
 from ibtui.gateway.pidfile import Record
 from ibtui.gateway.spec import Spec, port_of
@@ -194,11 +194,9 @@ class GatewayProcess:
     async def info(self) -> Info:
         """Look anew: does it live, how much memory does it hold."""
         if self._state is State.EXTERNAL:
-            who = await asyncio.to_thread(procs.holder, self.spec.port)
-            if who is not None or (await self._look()).up:
-                pid = who.pid if who and who.pid else None
-                rss = await asyncio.to_thread(procs.resident, pid) if pid else None
-                return Info(State.EXTERNAL, self.spec.url, self.spec.port, pid, rss=rss)
+            found = await foreign.look(self.spec.url)
+            if found.program or (await self._look()).up:
+                return found
             self._state = State.STOPPED
         restarts = max(0, self._launches - 1)
         record = await self._living()

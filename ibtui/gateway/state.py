@@ -36,6 +36,8 @@ class Info:
     tied: bool = False
     outdated: bool = False
     """It runs with a command line from before a change of the settings."""
+    program: str = ""
+    """Name of the program behind somebody else's gateway, where the system tells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from ibtui import config, paths
 from ibtui.config import LOOPBACK, Addresses, Profile
 from ibtui.core.models import Lamp
 from ibtui.errors import GatewayDown, GatewayFault, UsageError
-from ibtui.gateway import health
+from ibtui.gateway import foreign, health
 from ibtui.gateway.health import Health, Kind
 from ibtui.gateway.install import Shelf, is_stand_in
 from ibtui.gateway.process import GatewayProcess
@@ -177,6 +177,8 @@ class ExternalHost:
         ca_file = Path(profile.ca_file) if profile.ca_file else None
         pin = profile.fingerprint or ("" if ca_file else pins.known(self._url))
         found = await health.probe(self._url, ca_file=ca_file, fingerprint=pin)
+        if found.up and urlsplit(self._url).hostname in LOOPBACK:
+            return running_lamp(await foreign.look(self._url))
         return lamp_of(found, self._url, self.start_fix)
 
     async def door(self) -> Door:

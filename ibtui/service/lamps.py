@@ -69,6 +69,8 @@ def running_lamp(info: Info) -> Lamp:
     """A gateway that answers."""
     parts = [f"pid {info.pid}"] if info.pid else []
     if info.state is State.EXTERNAL:
+        if info.pid and info.program not in ("", "java"):
+            parts[0] += f" ({info.program})"
         parts.append("started elsewhere")
     parts.append(info.url)
     if info.rss:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,16 @@ def test_somebody_elses_gateway_is_left_alone(run: Run, at: Sim) -> None:
     for words in ([], ["--follow"]):
         done = run("gateway", "logs", *words)
         assert done.code == 1 and done.out == "" and "was not started by ibtui" in done.err
+
+
+def test_whose_gateway_it_is_and_since_when(run: Run, live_sim: Sim) -> None:
+    for more in ({}, {"gateway_command": [sys.executable, "-c", "pass"]}):
+        write_profile(live_sim.url, live_sim.cert, **more)
+        lamp = run("gateway", "status", "--json").json
+        assert lamp["state"] == "on" and "started elsewhere" in lamp["reason"]
+        assert pid_of(lamp["reason"]) == live_sim.process.pid
+        age = datetime.now(UTC) - datetime.fromisoformat(lamp["since"])
+        assert timedelta(seconds=-2) < age < timedelta(minutes=1)
 
 
 def test_the_log_of_somebody_elses_gateway_where_ours_should_be(run: Run, live_sim: Sim) -> None:

@@ -158,6 +158,8 @@ async def test_somebody_elses_gateway_is_external(tmp_path: Path) -> None:
     heard: list[str] = []
     info = await mine.start(heard.append)
     assert info.state is State.EXTERNAL and info.pid == theirs.pid and "somebody else" in heard[0]
+    assert info.rss and info.program.startswith("python")
+    assert info.since and theirs.since and abs((info.since - theirs.since).total_seconds()) < 5
     assert (await mine.health()).up and mine.ca_file is None
     with pytest.raises(GatewayFault, match="not started by ibtui"):
         await mine.stop()

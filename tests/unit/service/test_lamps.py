@@ -41,6 +41,8 @@ def test_a_running_gateway_says_what_it_is() -> None:
     )
     lamp = lamps.running_lamp(info)
     assert lamp.reason == f"pid 4711 · started elsewhere · {URL} · 164 MB · 2 restarts"
+    tunnel = lamps.running_lamp(Info(State.EXTERNAL, URL, 5000, 4711, program="ssh"))
+    assert tunnel.reason == f"pid 4711 (ssh) · started elsewhere · {URL}"
     assert lamp.fix.startswith("Restart it: R here, or ibtui gateway restart; its settings have changed")
 
 
