@@ -137,6 +137,8 @@ async def test_the_screen_shows_and_logs_none(
         assert isinstance(app.screen, OAuthScreen)
         monkeypatch.setattr(app.screen.setup, "look", lambda name, given: 1 / 0)
         await pilot.press("b")
+        await shows(pilot, "secret are here")
+        await pilot.press("e")
         await shows(pilot, "Generate Token")
         app.screen.set_focus(app.screen.query_one("#secret"))
         app.screen.focused.post_message(events.Paste(SECRET))  # type: ignore[union-attr]

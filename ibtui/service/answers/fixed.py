@@ -77,7 +77,8 @@ class ReadyAnswers:
     has_password = True
 
     def __init__(self, ready: Path) -> None:
-        self._ready = ready
+        self.ready = ready
+        """Where the simulator says who and where it is."""
 
     async def credentials(self, username: str) -> Credentials:
         """The first user without a second factor.
@@ -86,7 +87,7 @@ class ReadyAnswers:
             GatewayDown: the simulator is not running.
         """
         try:
-            users = msgspec.json.decode(self._ready.read_bytes())["users"]  # a few hundred bytes
+            users = msgspec.json.decode(self.ready.read_bytes())["users"]  # a few hundred bytes
         except (OSError, msgspec.DecodeError):
             raise GatewayDown("The simulator is not running.", "Start it: s") from None
         user = next(user for user in users if not user["factors"])

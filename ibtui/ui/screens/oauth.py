@@ -105,7 +105,7 @@ class OAuthScreen(OAuthWork):
                 self.query_one(f"#form-{name}").set_class(name == page, "-open")
         except NoMatches:
             return  # the screen is being taken down
-        self.below([present.saved()] if page in PAGES.values() and self.state.keys else [])
+        self.below([present.saved()] if page in {*PAGES.values(), "paste"} and self.state.keys else [])
         self.draw()
         self.query_one(Hints).set_hints(present.hints(self.page, self.state, self.ibtui.profile.mode))
         if not keep_focus:
