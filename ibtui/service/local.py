@@ -151,6 +151,7 @@ class LocalRuntime:
         lamp = await self._host.look()
         if lamp.state != "on":
             with self._board.verb("gateway", "starting"):
+                await self._drop_client()  # a new process may show a new certificate
                 lamp = await self._host.start(progress)
             self._board.event("gateway", lamp.reason)
         self._board.set(gateway=lamp)

@@ -152,9 +152,13 @@ class Drill:
 
     async def go_kill(self) -> None:
         await self.collect()
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the gateway's process a signal; what it had seen ends with it."""
         record = json.loads((paths.run_dir("default") / "gateway.pid").read_text())
         with contextlib.suppress(ProcessLookupError):
-            os.kill(record["pid"], signal.SIGKILL)
+            os.kill(record["pid"], number)
         self._seen = 0
 
     async def go_errors(self) -> None:

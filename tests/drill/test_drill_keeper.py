@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,16 @@ async def test_a_day_of_trouble(tmp_path: Path, seed: int, competing: str) -> No
         print(day.story)
         day.check()
         assert len(day.proofs) >= 3
+
+
+async def test_a_gateway_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ibtui.service.machine.STUCK_S", 15.0)
+    async with drill(5, tmp_path, competing="take") as day:
+        await day.pass_(120.0)
+        await day.collect()
+        day.signal(signal.SIGSTOP)
+        await day.pass_(400.0)
+        await day.collect()
+        day.check()
+        assert day.runtime.status.ready, day.story
+        assert "has not answered for" in day.story and "starting the gateway again" in day.story
