@@ -17,21 +17,17 @@ _ODD = re.compile(r"[^a-z0-9_.-]")
 
 
 def _segments(path: str) -> list[str]:
+    # Only a `?` or `#` as it is written ends the path: an encoded one is part of a name, and what
+    # comes after it counts (httpx makes `/%3F/../iserver` the path `/iserver`).
+    path = re.split(r"[?#]", path, maxsplit=1)[0]
     for _ in range(8):
         plain = unquote(path)
         if plain == path:
             break
         path = plain
-    path = re.split(r"[?#]", path.replace("\\", "/"), maxsplit=1)[0].lower()
-    out: list[str] = []
-    for raw in path.split("/"):
-        segment = _ODD.sub("", raw.split(";", 1)[0])
-        if segment == "..":
-            if out:
-                out.pop()
-        elif segment not in ("", "."):
-            out.append(segment)
-    return out
+    # `..` may be resolved by us, by a proxy or by nobody: it takes no name away.
+    names = (_ODD.sub("", raw.split(";", 1)[0]) for raw in path.replace("\\", "/").lower().split("/"))
+    return [name for name in names if name.strip(".")]
 
 
 def _names_orders(segments: list[str], words: tuple[str, ...]) -> bool:
@@ -51,7 +47,4 @@ def changes_orders(method: str, path: str) -> bool:
     verb = method.strip().upper()
     if verb == "POST" and _WHATIF.fullmatch(path.split("?", 1)[0]):
         return False
-    # `..` may be resolved by us, by a proxy or by nobody: both readings count.
-    unresolved = _segments(path.replace("..", "__"))
-    words = _ALWAYS if verb in _READING else _WORDS
-    return _names_orders(_segments(path), words) or _names_orders(unresolved, words)
+    return _names_orders(_segments(path), _ALWAYS if verb in _READING else _WORDS)

@@ -43,6 +43,12 @@ from ibtui.core.readonly import changes_orders
         ("DELETE", "/iserver/account/DU1/alert/7"),
         ("POST", "/iserver/notification"),
         (" POST ", "/iserver/notification#x"),
+        ("POST", "/%3F/../iserver/account/DU1/orders"),
+        ("POST", "/v1/api/%23/../iserver/account/DU1/orders"),
+        ("POST", "/x%253F/%2e%2e/iserver/account/DU1/orders"),
+        ("POST", "/iserver/account/DU1%3F/orders"),
+        ("POST", "/iserver/account/DU1/orders/%2e%2e/x"),
+        ("GET", "/%3f/../iserver/reply/5f0c"),
     ],
 )
 def test_changes(method: str, path: str) -> None:
@@ -67,6 +73,8 @@ def test_changes(method: str, path: str) -> None:
         ("POST", "/portfolio/DU1/positions/invalidate"),
         ("POST", "/pa/performance"),
         ("PUT", "/fyi/notifications/1"),
+        ("POST", "/iserver/account?x=/orders"),
+        ("POST", "/iserver/account#/orders"),
     ],
 )
 def test_does_not_change(method: str, path: str) -> None:
