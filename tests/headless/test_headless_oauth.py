@@ -54,9 +54,9 @@ def lamps(done: Done) -> dict[str, str]:
 
 
 @BOTH
-def test_from_nothing_to_positions_and_back(sim: Sim, run: Run, name: str) -> None:
+def test_from_nothing_to_positions_and_back(sim: Sim, run: Run, name: str, own_folders: Path) -> None:
     write(sim)
-    found = run("--profile", name, "login")
+    found = run("--debug", "--profile", name, "login")
     assert found.code == 0, found.err
     assert "asking IBKR for a token" in found.err
     status = run("--profile", name, "--json", "status")
@@ -67,13 +67,14 @@ def test_from_nothing_to_positions_and_back(sim: Sim, run: Run, name: str) -> No
     assert len(rows) > 5
     stocks = run("--profile", name, "request", "GET", "/trsrv/stocks", "--param", "symbols=AAPL,IBM").json
     assert set(stocks) == {"AAPL", "IBM"}
-    frames = run("--profile", name, "ws", "spl+{}", "--count", "3")
+    frames = run("--debug", "--profile", name, "ws", "spl+{}", "--count", "3")
     assert frames.code == 0 and len(frames.out.splitlines()) == 3
     # One token for all these commands.
     assert sum(entry["path"].endswith(route) for entry in sim.journal()) == 1
     kind = "oauth1" if name == "one" else "oauth2"
     kept = paths.oauth_dir(name) / f"token-{kind}.json"
     assert kept.stat().st_mode & 0o777 == 0o600 and kept.parent.stat().st_mode & 0o777 == 0o700
+    check_secrecy(sim, own_folders, kept, found.out + found.err + frames.out + frames.err)
     if name == "two":
         return
 
@@ -85,10 +86,17 @@ def test_from_nothing_to_positions_and_back(sim: Sim, run: Run, name: str) -> No
     assert refused.code == 4 and "login" in refused.err
 
 
-def test_a_command_that_reads_gets_the_token_itself(sim: Sim, run: Run) -> None:
-    write(sim)
-    found = run("--json", "positions")
-    assert found.code == 0 and found.json
+def check_secrecy(sim: Sim, folder: Path, kept: Path, said: str) -> None:
+    """No key, secret or token is said, logged or kept but the token in its file."""
+    given = json.loads(Path(sim.ready["oauth1"]).read_text())
+    second = Path(sim.ready["oauth2"]["private_key"]).read_text()
+    secrets = [given["accessToken"], given["accessTokenSecret"][:40], second.splitlines()[5]]
+    secrets += [given[name].splitlines()[5] for name in ("signature", "encryption")]
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for secret in secrets:
+        assert secret not in said and not any(secret.encode() in content for content in files.values())
+    token = json.loads(files.pop(kept))["token"]
+    assert token not in said and not any(token.encode() in content for content in files.values())
 
 
 def test_start_and_stop(sim: Sim, run: Run) -> None:
@@ -184,20 +192,6 @@ def test_check_says_what_ibkr_said(sim: Sim, run: Run) -> None:
 def test_check_without_a_registration(run: Run, start_sim: StartSim) -> None:
     found = run("oauth", "check")
     assert found.code == 2 and "ibtui oauth configure" in found.err
-
-
-def test_no_secret_is_written_or_said(sim: Sim, run: Run, own_folders: Path) -> None:
-    write(sim)
-    given = json.loads(Path(sim.ready["oauth1"]).read_text())
-    said = ""
-    for words in (["login"], ["oauth", "check"], ["logout"]):
-        done = run("--debug", *words)
-        said += done.out + done.err
-    kept = b"".join(path.read_bytes() for path in own_folders.rglob("*") if path.is_file())
-    bodies = [given["accessToken"], given["accessTokenSecret"][:40]]
-    bodies += [given[name].splitlines()[5] for name in ("signature", "encryption")]
-    for secret in bodies:
-        assert secret not in said and secret.encode() not in kept
 
 
 def test_a_supervisor_keeps_the_token(sim: Sim, run: Run) -> None:
