@@ -337,7 +337,8 @@ async def test_the_demo_offers_its_own_registration(sim: Sim, tmp_path: Path) ->
     await live(direct(sim, mode="demo"), act)
 
 
-async def test_oauth2_values_are_checked_and_written(tmp_path: Path) -> None:
+async def test_oauth2_values_are_checked_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IBIND_OAUTH2_CLIENT_KEY_ID", "theirs")
     key = tmp_path / "key.pem"
     key.write_text(SIGNATURE)
     key.chmod(0o600)
@@ -366,6 +367,7 @@ async def test_oauth2_values_are_checked_and_written(tmp_path: Path) -> None:
         await shows(pilot, "make them now")
     found = config.load().chosen()
     assert (found.mode, found.oauth2_client_id, found.oauth2_ip) == ("oauth2", "TESTCLIENT", "8.8.8.8")
+    assert found.oauth2_key_id == "theirs"
 
 
 async def test_the_help_page_and_the_palette_name_it() -> None:

@@ -12,8 +12,9 @@ from textual.containers import Vertical
 from textual.widget import Widget
 from textual.widgets import Input
 
-from ibtui import rewrite
+from ibtui import config, rewrite
 from ibtui.errors import IbtuiError, UsageError
+from ibtui.profile import Profile
 from ibtui.ui.present import oauth as present
 from ibtui.ui.present.spans import Line
 from ibtui.ui.screens.base import Pane
@@ -30,6 +31,14 @@ FIELDS = (
     ("ip", "Public address of this machine"),
 )
 """Keys of the profile without `oauth2_`, and their labels."""
+IBIND = {
+    "client_id": "CLIENT_ID",
+    "key_id": "CLIENT_KEY_ID",
+    "credential": "USERNAME",
+    "key_file": "PRIVATE_KEY_PATH",
+    "ip": "IP_ADDRESS",
+}
+"""What ibind calls them, behind `IBIND_OAUTH2_` (oauth.md §11.4)."""
 
 
 class OAuth2Screen(Pane):
@@ -54,10 +63,14 @@ class OAuth2Screen(Pane):
         yield Lines(id="below", wraps=True)
 
     def on_mount(self) -> None:
-        """What the profile has already."""
+        """What the profile has already, else what ibind's variables say."""
         super().on_mount()
+        env = config.environment()
         for name, _ in FIELDS:
-            self.query_one(f"#{name}", Input).value = getattr(self.ibtui.profile, f"oauth2_{name}")
+            theirs = env.get(f"IBIND_OAUTH2_{IBIND[name]}", "")
+            known = getattr(self.ibtui.profile, f"oauth2_{name}")
+            untouched = known == getattr(Profile(), f"oauth2_{name}")
+            self.query_one(f"#{name}", Input).value = theirs if theirs and untouched else known
         self.query_one(Hints).set_hints(
             [("enter", "next, at the end write", "next"), ("esc", "back", "leave")]
         )
