@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from ibtui.gateway.install import Shelf, is_stand_in
 from ibtui.gateway.process import GatewayProcess
 from ibtui.gateway.spec import Spec, command_spec, java_spec, port_of
 from ibtui.gateway.state import State
+from ibtui.scratch import Scratch
 from ibtui.service import pins, program
 from ibtui.service.lamps import lamp_of, running_lamp
 from ibtui.service.runtime import Progress
@@ -359,7 +358,8 @@ class DemoHost(ProcessHost):
 
     def __init__(self, profile: Profile) -> None:
         super().__init__(profile)
-        self._folder = Path(tempfile.mkdtemp(prefix="ibtui-demo-"))
+        self._scratch = Scratch("ibtui-demo-")
+        self._folder = self._scratch.path
         self.auth_folder = self._folder / "auth"
 
     @property
@@ -385,4 +385,4 @@ class DemoHost(ProcessHost):
 
     async def close(self) -> None:
         await super().close()
-        await asyncio.to_thread(shutil.rmtree, self._folder, True)
+        await asyncio.to_thread(self._scratch.remove)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -18,8 +16,10 @@ from typing import Any
 
 from aiohttp import web
 
+from ibtui import scratch
 from ibtui.clock import Tasks
 from ibtui.errors import UsageError
+from ibtui.scratch import Scratch
 from ibtui.sim import control, download, faults, ready, tls, twilio
 from ibtui.sim.direct import Direct, is_direct, tell_refusal
 from ibtui.sim.enroll import Enrollment
@@ -94,7 +94,7 @@ class Simulator:
         self.cert: Path | None = None
         self._handshake = Handshake(self.sessions, lambda _, session: self.brokerage.accounts(session))
         self._runner: web.AppRunner | None = None
-        self._folder: Path | None = None
+        self._scratch: Scratch | None = None
         self._files: dict[str, Any] = {"oauth1": None, "oauth2": None}
         self._tasks = Tasks(self._background_failed)
 
@@ -114,9 +114,10 @@ class Simulator:
         """Listen. Raises OSError when the address cannot be bound."""
         self.sso.plain = plain
         context = None
-        self._folder = Path(tempfile.mkdtemp(prefix="ibtui-sim-"))
+        await asyncio.to_thread(scratch.sweep)
+        self._scratch = Scratch("ibtui-sim-")
         if not plain:
-            self.cert, key = tls.make_certificate(self._folder)
+            self.cert, key = tls.make_certificate(self._scratch.path)
             context = tls.server_context(self.cert, key)
         self._runner = web.AppRunner(
             self._application(),
@@ -128,7 +129,7 @@ class Simulator:
             keepalive_timeout=120.0,
         )
         try:
-            self._files = await asyncio.to_thread(self.direct.ready, self._folder)
+            self._files = await asyncio.to_thread(self.direct.ready, self._scratch.path)
             await self._runner.setup()
             await web.TCPSite(self._runner, host, port, ssl_context=context).start()
         except BaseException:
@@ -149,9 +150,8 @@ class Simulator:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
-        if self._folder is not None:
-            await asyncio.to_thread(shutil.rmtree, self._folder, True)
-            self._folder = None
+        if self._scratch is not None:
+            await asyncio.to_thread(self._scratch.remove)
 
     def log_in(self, username: str) -> None:
         """Open both sessions of a user at once. Raises UsageError for an unknown name."""

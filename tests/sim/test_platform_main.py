@@ -93,6 +93,20 @@ async def test_same_seed_same_users(start: Start) -> None:
     assert one["url"].startswith("http://127.0.0.1:")
 
 
+async def test_the_next_start_sweeps_what_a_killed_one_left(start: Start, tmp_path: Path) -> None:
+    killed, _ = await start("--plain")
+    living, _ = await start("--plain")
+    assert len(list((tmp_path / "tmp").iterdir())) == 2
+    killed.kill()
+    await killed.wait()
+    third, _ = await start("--plain")
+    assert len(list((tmp_path / "tmp").iterdir())) == 2
+    for process in (living, third):
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 async def test_tied_ends_with_its_input(start: Start) -> None:
     process, _ = await start("--tied", "--plain", stdin=asyncio.subprocess.PIPE)
     process.stdin.write(b"some words\n")
