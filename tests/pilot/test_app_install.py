@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ibtui import paths
 from ibtui.clock import SystemClock
 from ibtui.config import Addresses, Profile, Settings, Ui
 from ibtui.core.models import Keeping
+from ibtui.gateway.java import install_hint
 from ibtui.service.local import LocalRuntime
 from ibtui.service.runtime import Runtime
 from ibtui.sim.download import make_zip
@@ -185,3 +187,30 @@ async def test_the_demo_needs_none() -> None:
     async with app_at("http://127.0.0.1:1/x.zip", runtime=runtime, mode="demo") as pilot:
         await pilot.press("i")
         await until(pilot, lambda: any("brings its own" in it.message for it in pilot.app._notifications))
+
+
+async def test_without_java_the_session_screen_names_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exact words of the platform; the same stand on the install page."""
+    gateway = tmp_path / "gateway"
+    jar = gateway / "dist/ibgroup.web.core.iblink.router.clientportal.gw.jar"
+    for file in (jar, gateway / "root/conf.yaml", gateway / "build/lib/runtime/a.jar"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    with zipfile.ZipFile(jar, "w") as archive:
+        archive.writestr("META-INF/MANIFEST.MF", "Manifest-Version: 1.0\nWhen-Built: 2023-04-24\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    async with app_at("http://127.0.0.1:1/x.zip", gateway_dir=str(gateway)) as pilot:
+        await shows(pilot, "→ Start it: s here, or ibtui gateway start")
+        await pilot.press("s")
+        await shows(pilot, "The gateway needs Java, and none was found.", f"→ {install_hint()}")
+        await pilot.press("i")
+        await shows(pilot, "▲ The gateway needs Java", f"→ {install_hint()}")
+
+
+async def test_no_gateway_is_told_with_its_fix() -> None:
+    async with app_at("http://127.0.0.1:1/x.zip", gateway_dir="installed") as pilot:
+        await shows(pilot, "○ Gateway", "No gateway is installed.")
+        await shows(pilot, "→ Install one: i here, or ibtui gateway install")

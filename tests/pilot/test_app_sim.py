@@ -30,8 +30,10 @@ WAIT_S = 30.0
 
 
 @contextlib.asynccontextmanager
-async def app_at(sim: Sim, user: dict[str, Any], **more: Any) -> AsyncIterator[Pilot[Any]]:
-    """The app on a simulator's gateway, with the profile of `user`."""
+async def app_at(
+    sim: Sim, user: dict[str, Any], *, keeper: bool = False, **more: Any
+) -> AsyncIterator[Pilot[Any]]:
+    """The app on a simulator's gateway, with the profile of `user`; `keeper` as `LocalRuntime` has it."""
     profile = Profile(
         name="default", gateway_url=sim.url, ca_file=sim.cert or "", username=user["username"], **more
     )
@@ -40,7 +42,7 @@ async def app_at(sim: Sim, user: dict[str, Any], **more: Any) -> AsyncIterator[P
     settings = Settings(profiles={"default": profile}, addresses=where, ui=Ui(refresh_hz=60))
 
     async def make() -> Runtime:
-        return LocalRuntime(settings)
+        return LocalRuntime(settings, keeper=keeper)
 
     app = IbtuiApp(settings, make)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
@@ -135,6 +137,8 @@ async def test_totp(sim: Sim) -> None:
         await shows(pilot, "code of the authenticator app")
         await pilot.press(*code_at(user["totp_secret"], time.time()), "enter")
         await ready(pilot)
+        await shows(pilot, f"● Login       {user['username']} by authenticator app, ")
+        await shows(pilot, "accepted, second factor authenticator app")
 
 
 async def test_the_challenge_is_answered_on_the_phone(sim: Sim) -> None:
@@ -262,6 +266,30 @@ async def test_another_program_has_the_session(sim: Sim) -> None:
         if "Take the brokerage session over?" in text(pilot.app):
             await pilot.press("y")
         await ready(pilot)
+
+
+async def test_the_session_is_left_to_others_taken_back_and_left(sim: Sim) -> None:
+    user = sim.user()
+    async with app_at(sim, user, keeper=True) as pilot:
+        app: Any = pilot.app
+        await log_in(pilot, user)
+        await ready(pilot)
+        await shows(pilot, "authenticated · server ", "expires ")
+        await pilot.press("y")
+        await shows(pilot, "Leave the brokerage session to another program for 30 minutes?")
+        await pilot.press("y")
+        await shows(pilot, "yielding until ", "t takes it back")
+        await until(pilot, lambda: app.busy is None)
+        await pilot.press("t")
+        if "Take the brokerage session over?" in text(app):
+            await pilot.press("y")
+        await ready(pilot)
+        await until(pilot, lambda: "yielding" not in text(app), WAIT_S)
+        await pilot.press("q")
+        await shows(pilot, "Leave ibtui?", "keep-alive ends with this terminal")
+        await pilot.press("enter")
+        await until(pilot, lambda: app._exit)
+    assert sim.process.poll() is None
 
 
 async def test_no_secret_in_logs_pictures_or_the_time_line(
