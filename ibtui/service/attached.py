@@ -29,8 +29,10 @@ from ibtui.service.runtime import Progress
 if TYPE_CHECKING:
     from ibtui.core.client import IbkrClient
 
-AGAIN_S = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Pauses before each attempt to find or start a supervisor after one has died; the last one for good."""
+AGAIN_S = (0.2, 1.0, 2.0, 5.0, 10.0)
+"""Pauses before each attempt to find or start a supervisor after one has died."""
+PATIENT_TRIES = 4
+"""After so many a terminal works by itself."""
 RELAYED = "http://ibtui"
 """The address within the socket: nobody resolves it."""
 
@@ -148,6 +150,9 @@ class AttachedRuntime(LocalRuntime):
                     await self._unwatch()
                     self._link = found
                     self._watch()
+                    with contextlib.suppress(IbtuiError):
+                        # A new one has not looked yet, and a login keeps it from looking.
+                        await self._do("refresh")
             return self._link
 
     async def _search(self) -> Link | None:
@@ -199,8 +204,13 @@ class AttachedRuntime(LocalRuntime):
                     )
                 await self._find_again(tries)
                 tries += 1
+                if tries > PATIENT_TRIES:
+                    await self._let_go("it is gone, and there is no other")
+                    return
                 continue
             if news.ended != "reload":
+                self._finds = False  # whoever ended it does not want another one at once
+                self._keeper.stop()
                 await self._let_go(news.ended)
                 return
             await self.clock.sleep(AGAIN_S[0])
@@ -216,12 +226,10 @@ class AttachedRuntime(LocalRuntime):
                 await self._drop_client()
 
     async def _let_go(self, why: str) -> None:
-        """It has ended in good order: what this terminal needs it does itself; it keeps nothing alive."""
+        """There is none any more: what this terminal needs it does itself."""
         self._link = self._theirs = None
         await self._drop_client()
         self._live.stale = True
-        self._finds = False  # whoever ended it does not want another one at once
-        self._keeper.stop()
         self._board.event("keep-alive", f"the keep-alive has ended: {why}", "warn")
         super()._watch()
 

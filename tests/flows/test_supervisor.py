@@ -11,14 +11,14 @@ import pytest
 
 from ibtui.auth.effects import Credentials
 from ibtui.core.models import Lamp
-from ibtui.errors import GatewayFault, LoginRefused, UsageError
+from ibtui.errors import GatewayFault, IbtuiError, LoginRefused, PersonNeeded, UsageError
 from ibtui.secret import Secret
-from ibtui.service import keeper
+from ibtui.service import attached, keeper
 from ibtui.service.answers.fixed import FixedAnswers
 from ibtui.service.board import Told
 from ibtui.service.link import Lost, find
 from ibtui.service.place import Mark, Place
-from ibtui.service.supervisor import Taken
+from ibtui.service.supervisor import Supervisor, Taken
 from tests.conftest import Sim
 from tests.supervising import settings_at, supervisor_at, terminal, texts, until
 
@@ -241,3 +241,55 @@ async def test_words_of_another_version(tmp_path: Path) -> None:
             await anext(link.changes())
         with pytest.raises(Lost, match="went away"):
             await link.do("refresh")
+
+
+async def dead(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a supervisor go without a word, as a crash does."""
+    monkeypatch.setattr("ibtui.service.door.Door.end", lambda self, why: None)
+    supervisor.end("crashed")
+
+
+async def test_it_dies_and_nobody_starts_another(live_sim: Sim, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attached, "AGAIN_S", (0.05,))
+    await asyncio.to_thread(live_sim.control, "quirks", {"cold_replies": False})
+    settings = settings_at(live_sim)
+    async with supervisor_at(settings) as supervisor, terminal(settings) as one:
+        await one.refresh()
+        await one.go_live()
+        await until(lambda: bool(one.store.positions))
+        await dead(supervisor, monkeypatch)
+        await until(lambda: not one.attached)
+        assert sum("is gone; looking for it" in text for text in texts(one)) == 1
+        assert any("there is no other" in text for text in texts(one))
+        # It goes on by itself, values and all.
+        await until(lambda: one.status.ready and one._live.begun, 20)
+        assert one._client is not None and one._client.rest.address.origin == live_sim.url
+
+
+async def test_it_dies_and_another_is_found(live_sim: Sim, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attached, "AGAIN_S", (0.3,))
+    await asyncio.to_thread(live_sim.control, "quirks", {"cold_replies": False})
+    settings = settings_at(live_sim)
+    async with terminal(settings) as one:
+        async with supervisor_at(settings) as first:
+            assert await one.attach() is not None and one.attached
+            await one.go_live()
+            await dead(first, monkeypatch)
+            await until(lambda: find("default") is None)
+        async with supervisor_at(settings):
+            await until(lambda: one._theirs is not None and one._theirs.since != first._since)
+            assert one.attached
+            await until(lambda: one.status.ready and one._live.begun, 20)
+
+
+async def test_enrolling_and_meaning_are_told(sim: Sim, tmp_path: Path) -> None:
+    settings = settings_at(sim)
+    async with supervisor_at(settings) as supervisor, terminal(settings) as one:
+        await one.refresh()
+        one.mean("live")
+        await until(lambda: supervisor.runtime.profile.account_type == "live")
+        with pytest.raises(PersonNeeded):
+            await one.export_key(tmp_path / "key", Secret("correct horse"))
+        with pytest.raises(IbtuiError):
+            await one.enroll(answers_of(sim, "wrong"), Secret("1234"))
+        await until(lambda: any(event.source == "ibkey" for event in supervisor.runtime.events))

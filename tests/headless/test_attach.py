@@ -21,6 +21,7 @@ from ibtui.service.link import find
 from tests.conftest import Sim
 from tests.flows.test_fan_out import check_budget
 from tests.headless.conftest import Run, Spawn, write_profile
+from tests.interop.java_tools import free_port, leaks
 from tests.supervising import is_supervisor
 
 PASSWORD = "IBTUI_PROFILES_DEFAULT_PASSWORD"
@@ -89,6 +90,42 @@ def test_it_is_detached_and_knows_no_secret(
     until(lambda: run("status").code == 4, 20)
     until(lambda: sum(row["path"].endswith("/sso/Dispatcher") for row in sim.journal()) == 2, 40)
     until(lambda: run("status").code == 0, 20)
+
+
+def test_a_typed_password_is_held_where_that_is_wanted(run: Run, sim: Sim, own_folders: Path) -> None:
+    user = sim.user()
+    write_profile(sim.url, sim.cert, keep_alive=True, relogin="memory")
+    words = ("login", "--user", user["username"], "--password-stdin")
+    assert run(*words, stdin=user["password"] + "\n").code == 0
+    sim.control("session", {"action": "logout"})
+    until(lambda: run("status").code == 4, 20)
+    until(lambda: run("status").code == 0, 20)
+    assert leaks(own_folders, [user["password"]]) == []
+    assert user["password"].encode() not in Path(f"/proc/{pid_of()}/environ").read_bytes()
+    # Logged out by a person: dropped.
+    assert run("logout").code == 0
+    time.sleep(2)
+    assert run("status").code == 4
+
+
+def test_it_stops_the_gateway_where_that_is_wanted(run: Run) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "ibtui", "sim", "--port", str(port), "--logged-in", "demo123"]
+    url = f"https://127.0.0.1:{port}"
+    write_profile(url, gateway_command=command, keep_alive=True, stop_gateway_on_exit=True)
+    assert run("gateway", "start").code == 0
+    assert run("gateway", "logs", "-n", "5").code == 0
+    pid = int(run("gateway", "status").out.split("pid ")[1].split()[0])
+    os.kill(pid_of(), signal.SIGTERM)
+    until(lambda: find("default") is None)
+    assert not Path(f"/proc/{pid}").exists() and run("gateway", "status").code == 3
+    # Without a word of it the gateway lives on, and a stop by hand ends it.
+    assert run("gateway", "start").code == 0
+    assert run("gateway", "restart").code == 0
+    assert run("keep", "stop").code == 0
+    assert run("gateway", "status").code == 0
+    assert run("gateway", "stop").code == 0
+    assert run("gateway", "status").code == 3
 
 
 def test_status_asks_it_and_loads_little(run: Run, kept: Sim) -> None:
