@@ -17,8 +17,9 @@ from ibtui.service.machine import Machine
 from ibtui.service.sight import Means, Moment, Policy, Sight
 from ibtui.service.steps import Deed
 
-TICKLE_S = 30.0
-"""How often a ready session is kept alive: 60 s would do, 30 to 55 s are safer (web-api.md §2.1, §2.7)."""
+TICKLE_S = 15.0
+"""How often a ready session is kept alive: 60 s would do (web-api.md §2.1, §2.7). But the gateway logs out
+within 30 s of another program's coming (login.md §9.4), and then nothing tells that there was one."""
 LOOK_S = 3.0
 """How often a session that is not ready is looked at, at first."""
 BREATH_S = 1.0
@@ -102,12 +103,13 @@ class Keeper:
         self._board.event("keep-alive", "stopped")
         self._told()
 
-    def hold(self, who: Credentials) -> None:
-        """Keep a password for logging in again, where the profile wants that."""
+    def hold(self, who: Credentials) -> bool:
+        """Keep a password for logging in again, where the profile wants that; whether it was kept."""
         if self._memory:
             self.held = who
             self._machine.held(self._moment())
             self._told()
+        return self._memory
 
     def asked(self, verb: str) -> None:
         """A person has done something: `start`, `stop`, `login`, `open` or `logout`, with success."""

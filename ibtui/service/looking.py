@@ -55,7 +55,7 @@ class Looker:
                 now, status = self._clock.now(), tickle.status
                 found["sso"] = after_login(tickle, self._entry.who, old.sso, now)
                 found["brokerage"] = brokerage_lamp(tickle.status, old.brokerage, now)
-        self.sight = sight_of(gateway, status, trouble)
+        self.sight = sight_of(gateway, status, trouble, direct=self._entry.profile.direct)
         self.refused = trouble if isinstance(trouble, UsageError) else None
         return found
 
@@ -88,6 +88,7 @@ def policy_of(profile: Profile, *, keeper: bool) -> Policy:
         competing=profile.competing,
         yield_minutes=profile.yield_minutes,
         region=profile.region,
+        direct=profile.direct,
     )
 
 

@@ -36,7 +36,6 @@ BRISK = 40
 """Looks in a row at the usual pace before they become rarer."""
 SLOW_S, AWAY_S = 15.0, 60.0
 """The longest pause between two looks: at what is on this machine, and at IBKR when it is away."""
-LEFT = "the session is left to another program"
 TAKE_BACK = "t takes it over, or ibtui login --take-over"
 
 
@@ -304,8 +303,12 @@ class Machine:
         if not self.policy.acts or self._sight is None:
             return Plan("on")
         if self._yield is not None and self._sight.kind is not Kind.DOWN:
-            why = "another program has the session, and it is left there" if self._rival else LEFT
-            return Plan("yielding", why, until=self._yield[0])
+            why = (
+                "another program has the session"
+                if self._rival
+                else "a person wants another program to have it"
+            )
+            return Plan("yielding", f"{why}, and it is left there", until=self._yield[0])
         plans: dict[Kind, Callable[[Moment], Plan]] = {
             Kind.SETTLING: self._settling,
             Kind.CLOSED: self._closed,
@@ -386,7 +389,8 @@ class Machine:
         window = reset.window(self.policy.region, now.wall)
         if window is not None:
             return Plan("waiting", f"IBKR does not answer: {window.name}", until=window.end)
-        return Plan("waiting", "the gateway answers, IBKR does not: looking again and again")
+        but = "" if self.policy.direct else "the gateway runs, but "
+        return Plan("waiting", f"{but}IBKR does not answer: looking again and again")
 
     def _down(self, now: Moment) -> Plan:
         if self._dead is None:

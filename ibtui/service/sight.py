@@ -72,11 +72,19 @@ class Policy:
     competing: str = "ask"
     yield_minutes: int = 30
     region: str = "US"
+    direct: bool = False
 
 
-def sight_of(gateway: Lamp, status: AuthStatus | None, error: IbtuiError | None) -> Sight:
-    """Read a look: the gateway's lamp, then either the tickle's status or what went wrong with it."""
+def sight_of(
+    gateway: Lamp, status: AuthStatus | None, error: IbtuiError | None, *, direct: bool = False
+) -> Sight:
+    """Read a look: the gateway's lamp, then either the tickle's status or what went wrong with it.
+
+    `direct`: there is no gateway, and the first lamp is the token's (oauth.md); it is renewed by itself.
+    """
     if gateway.state != "on":
+        if direct:
+            return Sight(Kind.AWAY if gateway.state == "unknown" else Kind.BLIND, gateway.reason)
         return Sight(Kind.DOWN, gateway.reason)
     if status is None:
         return _trouble(error)

@@ -356,6 +356,8 @@ def test_what_a_look_means() -> None:
         (sight_of(on, None, UnknownReply("x")), Kind.AWAY),
         (sight_of(on, None, GatewayDown("x")), Kind.DOWN),
         (sight_of(on, None, UsageError("x")), Kind.BLIND),
+        (sight_of(off, None, None, direct=True), Kind.BLIND),
+        (sight_of(Lamp(), None, None, direct=True), Kind.AWAY),
     ]
     assert [found.kind for found, _ in cases] == [kind for _, kind in cases]
 
@@ -391,6 +393,13 @@ def test_a_machine_without_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(reset, "ZoneInfo", none)
     assert reset.next_reset("US", START).hour == 5
+
+
+def test_without_a_gateway_none_is_blamed() -> None:
+    world = started(direct=True)
+    world.away_until = world.mono + 300.0
+    world.run(60.0)
+    assert world.machine.keeping.why == "IBKR does not answer: looking again and again"
 
 
 def test_spans_for_people() -> None:
