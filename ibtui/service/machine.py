@@ -303,12 +303,8 @@ class Machine:
         if not self.policy.acts or self._sight is None:
             return Plan("on")
         if self._yield is not None and self._sight.kind is not Kind.DOWN:
-            why = (
-                "another program has the session"
-                if self._rival
-                else "a person wants another program to have it"
-            )
-            return Plan("yielding", f"{why}, and it is left there", until=self._yield[0])
+            who = "another program has" if self._rival else "another program may have"
+            return Plan("yielding", f"{who} the session for a while", until=self._yield[0])
         plans: dict[Kind, Callable[[Moment], Plan]] = {
             Kind.SETTLING: self._settling,
             Kind.CLOSED: self._closed,
