@@ -128,7 +128,7 @@ class AttachedRuntime(LocalRuntime):
         assert theirs is not None
         self._board.mirror(theirs.status)
         if not self._entering:
-            self._entry.user = theirs.user
+            self._entry.came(theirs.user)
         # Facts and keep-alive are shown with the lamps.
         self._hub.publish([Change("status", "*")])
         self._note_loss()

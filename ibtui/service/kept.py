@@ -39,8 +39,8 @@ class KeptRuntime(LocalRuntime):
 
     @property
     def user(self) -> str:
-        """Who is logged in, as far as it is known here."""
-        return self._entry.user
+        """Who is logged in, and how, as far as it is known here."""
+        return self._entry.who
 
     @property
     def recent(self) -> tuple[list[Event], list[str], int]:
@@ -50,7 +50,7 @@ class KeptRuntime(LocalRuntime):
     def follow(self, before: KeptRuntime) -> None:
         """Go on where one with other settings is about to stop."""
         self.idle = before.idle
-        self._entry.user = before.user
+        self._entry.came(before.user)
         if before._keeper.held is not None:
             self.hold(before._keeper.held)
 

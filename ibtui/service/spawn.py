@@ -36,6 +36,8 @@ RELOAD_S = 5.0
 """Seconds one may take to read its settings anew."""
 END_S = 15.0
 """Seconds one may take to end when asked."""
+AGAIN_S = 0.2
+"""Pause before one is started that could not be, because another one was still there."""
 _POLL_S = 0.05
 _PASSED_ON = ("JAVA_HOME", "CREDENTIALS_DIRECTORY")
 _OURS = ("IBTUI_", "IB_", "IBEAM_", "TWILIO_")
@@ -93,27 +95,29 @@ def ensure_now(settings: Settings) -> Link:
     """As `ensure`, in this thread."""
     name = settings.chosen().name
     deadline = time.monotonic() + START_S
-    found = find(name)
-    if found is not None:
-        return found
+    while (found := find(name)) is None:
+        report = _begin(settings, deadline)
+        if report is None or (report.trouble is None and find(name) is None):
+            raise IbtuiError("The keep-alive could not be started.", f"Look at {log_path(name)}.")
+        if report.trouble is None:
+            continue
+        # Another terminal starts one at the same moment, or one is just ending.
+        if report.trouble.kind != "Taken" or time.monotonic() >= deadline:
+            raise report.trouble.error()
+        _nap(AGAIN_S)
+    return found
+
+
+def _begin(settings: Settings, deadline: float) -> wire.Report | None:
+    """Start one; what it says of itself, None when it ended without a word or said nothing in time."""
     launch.reap()
     child = _start(settings)
     try:
-        report = _report(child, deadline)
+        return _report(child, deadline)
     finally:
         assert child.stdout is not None
         child.stdout.close()
         launch.leave(child)
-    trouble = report.trouble.error() if report is not None and report.trouble is not None else None
-    # Two terminals may start one at the same moment; then the other one's will do, once it listens.
-    patience = deadline if report is not None and report.trouble is not None else time.monotonic()
-    while (found := find(name)) is None:
-        if time.monotonic() >= patience or (report and report.trouble and report.trouble.kind != "Taken"):
-            raise trouble or IbtuiError(
-                "The keep-alive could not be started.", f"Look at {log_path(name)}, or: ibtui keep status"
-            )
-        _nap(_POLL_S)
-    return found
 
 
 def _start(settings: Settings) -> subprocess.Popen[bytes]:
