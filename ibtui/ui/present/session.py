@@ -71,8 +71,8 @@ class Scene:
     yield_minutes: int = 30
     room: int = 64
     """Cells beside a lamp's name."""
-    yielding: bool = False
-    """The brokerage session is left to another program."""
+    can_yield: bool = True
+    """Whether the brokerage session can be left to another program now."""
     direct: bool = False
     """There is no gateway but OAuth: the first lamp is the token."""
 
@@ -135,7 +135,7 @@ def _next_step(field: str, status: Status, scene: Scene) -> Line:
     """What to press: what the lamp says, else ours; of ours only the first broken link gets one."""
     lamp: Lamp = getattr(status, field)
     if field == "brokerage" and lamp.state == "warn" and status.sso.state == "on":
-        leave = () if scene.yielding else (("y", f"yield {scene.yield_minutes} min"),)
+        leave = (("y", f"yield {scene.yield_minutes} min"),) if scene.can_yield else ()
         return _keys(("t", "take it over"), *leave, ("r", "look again"))
     if lamp.fix:
         return line(scene.masked(lamp.fix))
@@ -188,7 +188,7 @@ def verbs(
         "enroll": "",
         "logout": "" if within else "Nobody is logged in; l logs in.",
         "takeover": first or _held(status, left),
-        "yield": first or ("It is left to another program already; t takes it back." if left else ""),
+        "yield": first or _no_yield(keeping, mode),
         "restart": none or ("" if up else "The gateway is not running; s starts it."),
         "quiet": "" if keeping is not None and keeping.mode not in _QUIET else "No keep-alive runs.",
         "install": "The demo brings its own simulator in place of a gateway." if mode == "demo" else none,
@@ -196,6 +196,14 @@ def verbs(
     }
     labels["start"] = "stop" if up else "start"
     return {verb: Verb(verb, label, wait or why[verb]) for verb, label in labels.items()}
+
+
+def _no_yield(keeping: Keeping | None, mode: str) -> str:
+    if mode == "demo":
+        return "The demo's session is wanted by nobody else."
+    if keeping is None or keeping.mode in _QUIET:
+        return "No keep-alive runs that could take it up again."
+    return "It is left to another program already; t takes it back." if keeping.mode == "yielding" else ""
 
 
 def _held(status: Status, left: bool) -> str:

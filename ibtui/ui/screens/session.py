@@ -89,7 +89,7 @@ class SessionScreen(Pane):
             runtime.keeping.next_reset if runtime is not None else None,
             app.profile.yield_minutes,
             max(app.size.width - 16, 40),
-            runtime is not None and runtime.keeping.mode == "yielding",
+            not self._verbs()["yield"].why_not,
             app.profile.direct,
         )
         lines = present.lamps(app.status, scene)
@@ -108,11 +108,14 @@ class SessionScreen(Pane):
         self.query_one("#lamps", Lines).show([*lines, line("")])
         self.query_one(Hints).set_hints(self._hints())
 
-    def _hints(self) -> list[tuple[str, str, str]]:
-        """What can be done now; what cannot says why when its key is pressed."""
+    def _verbs(self) -> dict[str, present.Verb]:
         app = self.ibtui
         keeping = app.runtime.keeping if app.runtime is not None else None
-        verbs = present.verbs(app.status, keeping=keeping, mode=app.profile.mode)
+        return present.verbs(app.status, keeping=keeping, mode=app.profile.mode)
+
+    def _hints(self) -> list[tuple[str, str, str]]:
+        """What can be done now; what cannot says why when its key is pressed."""
+        app, verbs = self.ibtui, self._verbs()
         out = []
         for key, word, action in keymap.hints("session"):
             if action.startswith(_VERB):

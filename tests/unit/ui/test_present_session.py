@@ -298,3 +298,14 @@ def test_over_oauth_there_is_no_gateway_to_install_or_restart() -> None:
     assert not session.verbs(fakes.ALL_ON)["install"].why_not
     assert "demo brings its own" in session.verbs(fakes.ALL_ON, mode="demo")["install"].why_not
     assert leaving.choices(True, ours=False, direct=True)[0].text.startswith("Session and keep-alive")
+
+
+def test_yielding_needs_somebody_who_takes_up_again() -> None:
+    on = Keeping(mode="on")
+    assert not session.verbs(fakes.ALL_ON, keeping=on)["yield"].why_not
+    assert "already" in session.verbs(fakes.ALL_ON, keeping=Keeping(mode="yielding"))["yield"].why_not
+    assert "No keep-alive" in session.verbs(fakes.ALL_ON, keeping=Keeping())["yield"].why_not
+    assert "nobody else" in session.verbs(fakes.ALL_ON, keeping=on, mode="demo")["yield"].why_not
+    assert "Log in first" in session.verbs(fakes.NOBODY, keeping=on)["yield"].why_not
+    assert not session.verbs(fakes.ALL_ON, keeping=on)["quiet"].why_not
+    assert "No keep-alive" in session.verbs(fakes.ALL_ON, keeping=Keeping(mode="paused"))["quiet"].why_not
