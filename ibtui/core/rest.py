@@ -277,7 +277,9 @@ class Rest:
         if isinstance(error, (httpx.TimeoutException, TimeoutError)):
             return Stalled(
                 f"{what} had no answer within {self.timeout:g} s.",
-                "The gateway waits without end when IBKR is away: try again later.",
+                "Try again later."
+                if self.oauth is not None
+                else "The gateway waits without end when IBKR is away: try again later.",
             )
         return Unreachable(
             f"{what}: the connection to {where} broke before the answer came ({type(error).__name__}).",

@@ -17,6 +17,7 @@ from ibtui.errors import (
     LoginLocked,
     LoginRefused,
     PersonNeeded,
+    TokenRefused,
     UnknownReply,
     Unreachable,
     WrongAccountType,
@@ -68,7 +69,7 @@ def failure(error: IbtuiError, url: str, *, used: int = 0, limit: int = 0) -> Fa
     head.append(line(""))
     found = _own(error, url)
     more = list(found.lines)
-    counted = isinstance(error, LoginRefused) and not isinstance(error, LoginLocked | Backoff)
+    counted = isinstance(error, LoginRefused) and not isinstance(error, LoginLocked | Backoff | TokenRefused)
     if counted and limit and "attempts are used" not in error.fix:
         more.append(attempts(used, limit))
     return Failure((*head, *more), found.again, found.take_over, found.switch, found.until)
@@ -90,6 +91,8 @@ def _own(error: IbtuiError, url: str) -> Failure:
                 "   User name and password were right. Codes are good for a short time, and once.",
                 again="log in again",
             )
+        case TokenRefused():
+            return _page("   No password is involved, and no attempt was used.")
         case LoginRefused():
             return _page(
                 "   A wrong password counts at IBKR; going back does not.",

@@ -266,6 +266,7 @@ def test_the_way_out_by_browser() -> None:
     [
         (errors.LoginLocked("Locked.", "Unlock it."), "makes it worse", False, False),
         (errors.LoginRefused("Refused.", "Check."), "wrong password counts", True, False),
+        (errors.TokenRefused("No token.", "Wait."), "No password is involved", True, False),
         (errors.Competing("Other.", ""), "take it over", True, True),
         (errors.PersonNeeded("Factor.", ""), "ssh -L", True, False),
         (errors.GatewayDown("Down.", "Start it."), "no attempt was used", True, False),
