@@ -61,6 +61,8 @@ class Settings:
     """The server's clock is so far ahead of everybody's, as timestamps and `Date` have it."""
     oauth2_token_s: float = 86_399.0
     """`expires_in` of an access token (oauth.md §11.1)."""
+    cors_origin: str = "*"
+    """The gateway's `cors.origin.allowed`: an expression for a page's whole Origin (login.md §9.7)."""
 
 
 @dataclass(slots=True)

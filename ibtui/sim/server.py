@@ -1,7 +1,7 @@
 """The simulator as a server: one aiohttp application that plays every part by path.
 
-A request passes, in this order: journal, control routes, faults, User-Agent, length of a POST,
-pacing, session gate, handler (web-api.md §1; login.md §9).
+A request passes, in this order: journal, control routes, faults, Origin, User-Agent, length of a
+POST, pacing, session gate, handler (web-api.md §1; login.md §9).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ibtui import scratch
 from ibtui.clock import Tasks
 from ibtui.errors import UsageError
 from ibtui.scratch import Scratch
-from ibtui.sim import control, download, faults, ready, tls, twilio
+from ibtui.sim import control, download, faults, own_answers, ready, tls, twilio
 from ibtui.sim.direct import Direct, is_direct, tell_refusal
 from ibtui.sim.enroll import Enrollment
 from ibtui.sim.factors import Factors
@@ -35,7 +35,7 @@ from ibtui.sim.seam import SIGNED, Call, Needs, Refusal, Route, Session, SimCloc
 from ibtui.sim.sessions import LIFE, Life, Sessions
 from ibtui.sim.sms import Outbox
 from ibtui.sim.sockets import Frame, Hub, Topics
-from ibtui.sim.sso import LOGIN_PAGE, Sso, cookies, own_request, through_gateway
+from ibtui.sim.sso import Sso, cookies, own_request, through_gateway
 from ibtui.sim.topics import Subscriptions
 from ibtui.sim.world import World
 
@@ -190,7 +190,7 @@ class Simulator:
         app.add_routes(self.direct.routes())
         app.add_routes(
             [
-                web.get("/", self._root),
+                *own_answers.routes(),
                 web.get("/clear", self._clear),
                 web.get("/sso/Login", self.sso.page),
                 web.get("/sso/ping", self.sso.ping),
@@ -209,9 +209,6 @@ class Simulator:
                 # Published clients send some paths with a slash at the end, and IBKR answers.
                 app.router.add_route(route.method, prefix + route.path + "/", handler)
         return app
-
-    async def _root(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(status=302, headers={"Location": LOGIN_PAGE})
 
     async def _clear(self, request: web.Request) -> web.StreamResponse:
         """The gateway forgets its cookies: the session is over for everybody (login.md §9.3)."""
@@ -292,6 +289,7 @@ class Simulator:
                 response = await faults.after(fault, request, response)
         entry.status, entry.signed = response.status, request.get(SIGNED, "")
         entry.via = "api" if LIFE in request else entry.via
+        own_answers.tell_origin(request, self.scenario.settings.cors_origin, response)
         if not response.prepared:
             # A client measures its clock against this one (simulated) clock, not the machine's.
             now = self.clock.now() + self.scenario.settings.oauth_skew_s
@@ -321,6 +319,9 @@ class Simulator:
     async def _checked(self, request: web.Request, handler: Any) -> web.StreamResponse:
         path = request.path
         api = path.startswith("/v1/") or is_direct(request)
+        answer = own_answers.of_origin(request, self.scenario.settings.cors_origin)
+        if answer is not None:
+            return answer
         if path.startswith("/sso/") and self.clock.now() < self.maintenance_until:
             return web.Response(status=503, text=_MAINTENANCE, content_type="text/html")
         # Not for the websocket: a gateway writes its own there, and ibind sends none.
@@ -353,7 +354,7 @@ class Simulator:
             life = self._life(request)
             if request.path.startswith("/v1/") and (life is None or life.over):
                 raise Refusal(401, None)
-            return not_found()
+            return own_answers.leads_away(request) or not_found()
         return await handler(request)  # type: ignore[no-any-return]
 
 
