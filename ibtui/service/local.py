@@ -1,7 +1,6 @@
 """A profile at work in this process: gateway process, login, client, time line.
 
-The one implementation of `service.runtime.Runtime` for now; screens and commands do
-not know it by name (commands make it through `runtime_for`).
+Screens and commands do not know it by name (commands make it through `service.runtimes`).
 """
 
 from __future__ import annotations
@@ -37,24 +36,6 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 15.0
 """Seconds one request may take."""
-
-
-def runtime_for(settings: Settings) -> contextlib.AbstractAsyncContextManager[LocalRuntime]:
-    """A runtime on the chosen profile that is closed at the end.
-
-    Raises:
-        UsageError: no such profile.
-    """
-
-    @contextlib.asynccontextmanager
-    async def manage() -> AsyncIterator[LocalRuntime]:
-        runtime = LocalRuntime(settings)
-        try:
-            yield runtime
-        finally:
-            await runtime.close()
-
-    return manage()
 
 
 class LocalRuntime:
@@ -158,6 +139,8 @@ class LocalRuntime:
         self._watch()
 
     async def stop_gateway(self) -> None:
+        # Also where it is not ours to stop: who wants it gone wants no login after that.
+        self._keeper.held = None
         with self._board.verb("gateway", "stopping"):
             await self._host.stop()
             await self._drop_client()
@@ -179,8 +162,8 @@ class LocalRuntime:
             # Also where it was accepted and only the brokerage session is missing.
             if self.status.sso.state == "on":
                 self._keeper.asked("login")
-                if self._entry.given is not None:
-                    self._keeper.hold(self._entry.given)
+                if self._entry.given is not None and self._keeper.hold(self._entry.given):
+                    self._entry.given = None
         answers.note(Note(Step.BROKERAGE, done=True))
         answers.note(Note(Step.READY, done=True))
 
@@ -223,7 +206,7 @@ class LocalRuntime:
     def hold(self, who: Credentials) -> None:
         """Keep a password in memory for logging in again, where `relogin = "memory"`; else do nothing.
 
-        It is dropped on logout, refusal, `stop_keeping` and `close`.
+        It is dropped on logout, refusal, `stop_gateway`, `stop_keeping` and `close`.
         """
         self._keeper.hold(who)
 
@@ -247,7 +230,10 @@ class LocalRuntime:
                 raise
 
     async def log_in_again(self, held: Credentials | None) -> None:
-        await self._log_in(HeldAnswers(held))
+        try:
+            await self._log_in(HeldAnswers(held))
+        finally:
+            self._entry.given = None  # the keeper has it, until it is dropped there
 
     async def revive(self) -> None:
         await self._start(lambda _: None)
@@ -319,6 +305,7 @@ class LocalRuntime:
 
     async def close(self) -> None:
         self._closed = True
+        self._keeper.held = self._entry.given = None
         await self._tasks.close()
         await self._telling.close()
         await self._drop_client()

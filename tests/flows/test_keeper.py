@@ -17,6 +17,7 @@ import pytest
 from ibtui import paths
 from ibtui.auth.effects import Credentials
 from ibtui.config import Profile, Settings
+from ibtui.errors import GatewayFault
 from ibtui.profile import Source
 from ibtui.secret import Secret
 from ibtui.service import actions, keeper
@@ -139,6 +140,18 @@ async def test_a_typed_password_is_held_until_logout(sim: Sim) -> None:
         assert runtime._keeper.held is None
         await asyncio.sleep(1.0)
         assert await proofs(sim) == 2 and runtime.keeping.mode == "person"
+
+
+async def test_a_typed_password_is_dropped_with_the_gateway(sim: Sim) -> None:
+    """Also where the gateway is somebody else's, so that the stop itself is refused."""
+    async with kept(**at(sim, relogin="memory")) as runtime:
+        await runtime.start_keeping()
+        await runtime.login(answers(sim))
+        assert runtime._keeper.held is not None
+        assert runtime._entry.given is None, "nobody but the keeper has it"
+        with pytest.raises(GatewayFault):
+            await runtime.stop_gateway()
+        assert runtime._keeper.held is None
 
 
 async def test_a_held_password_that_is_refused_is_dropped(live_sim: Sim) -> None:
