@@ -116,7 +116,8 @@ def _lamp(field: str, lamp: Lamp, scene: Scene) -> str:
     of_token = scene.direct and field == "gateway"
     words = (_TOKEN if of_token else _WORDS[field]).get(lamp.state, lamp.state)
     age = "" if of_token else since(lamp.since, scene.now)
-    return " · ".join(part for part in (f"{words} {age}".strip(), scene.masked(lamp.reason)) if part)
+    reason = lamp.reason.removeprefix("token ") if of_token else lamp.reason
+    return " · ".join(part for part in (f"{words} {age}".strip(), scene.masked(reason)) if part)
 
 
 def _login(lamp: Lamp, scene: Scene) -> str:

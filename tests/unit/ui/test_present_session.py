@@ -47,6 +47,16 @@ def test_lamps_tell_state_age_reason_and_one_next_step() -> None:
     assert plain(session.dots(fakes.COMPETING)) == "● ● ▲"
 
 
+def test_over_oauth_the_first_lamp_is_the_token() -> None:
+    scene = session.Scene(fakes.NOW, direct=True, reset=fakes.NOW + timedelta(hours=2))
+    on = Lamp(state="on", reason="token 3 h old, renewed in 20 h · https://api.ibkr.com", since=fakes.NOW)
+    lines = texts(session.lamps(Status(gateway=on, sso=Lamp(state="on", reason="token valid")), scene))
+    assert lines[0] == " ● Token       3 h old, renewed in 20 h · https://api.ibkr.com"
+    assert "expires" not in lines[1]
+    lines = texts(session.lamps(Status(gateway=Lamp(state="off", reason="It was dropped.")), scene))
+    assert lines[0] == " ○ Token       none · It was dropped."
+
+
 def test_only_the_first_broken_link_gets_a_step_of_ours() -> None:
     off = Lamp(state="off")
     lines = texts(session.lamps(Status(gateway=off, sso=off, brokerage=off), SCENE))
