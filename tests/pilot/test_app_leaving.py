@@ -13,7 +13,8 @@ from ibtui.config import Profile
 from ibtui.core.models import Event, Keeping
 from ibtui.errors import GatewayFault
 from ibtui.service.seen import last_seen, mark_seen
-from ibtui.ui import leaving
+from ibtui.ui import keymap, leaving
+from ibtui.ui.present import session as present
 from tests import fakes
 from tests.pilot.driving import make_app, running, shows, text, until
 
@@ -233,3 +234,24 @@ async def test_the_log_is_open_where_there_is_room() -> None:
         runtime.log_lines.append("14:40:00 INFO more")
         await pilot.pause(0.05)
         assert "gateway log" not in text(pilot.app), "who closed it wants it closed"
+
+
+async def test_every_verb_is_in_the_palette_and_on_the_help_page() -> None:
+    async with running(fakes.FakeRuntime(), (100, 60)) as pilot:
+        titles = {it.title for it in pilot.app.get_system_commands(pilot.app.screen)}
+        verbs = [key for key in keymap.of("session") if key.action.startswith("app.verb(")]
+        assert {key.description for key in verbs} <= titles and len(verbs) == 10
+        await pilot.press("question_mark")
+        await shows(pilot, *(key.description for key in verbs))
+        assert {key.action.split("'")[1] for key in verbs} == set(present.verbs(fakes.ALL_ON))
+
+
+async def test_the_keep_alive_is_stopped_by_its_own_verb() -> None:
+    runtime = fakes.FakeRuntime(profile=OURS)
+    async with running(runtime) as pilot:
+        await pilot.press("K")
+        await shows(pilot, "Stop the keep-alive?", "Profile default (DU1234567).")
+        await pilot.press("y")
+        await shows(pilot, "Keep-alive  stopped")
+        await pilot.press("q")
+        await until(pilot, lambda: pilot.app._exit)
