@@ -162,10 +162,11 @@ def test_data_that_is_no_json_and_a_parameter_without_a_value(run: Run) -> None:
     assert run("request", "GET", "/tickle", "--param", "conids").code == 2
 
 
-def test_modes_that_this_version_does_not_offer(run: Run) -> None:
+def test_direct_access_without_a_registration(run: Run) -> None:
     write_profile("https://localhost:5000", mode="oauth1")
     done = run("status")
-    assert done.code == 2 and "OAuth" in done.err
+    assert done.code == 4 and "There is no OAuth registration" in done.out
+    assert "Make one: ibtui oauth configure" in done.out
 
 
 def test_a_settings_file_that_others_may_write_is_refused(run: Run) -> None:
