@@ -215,7 +215,7 @@ async def test_the_session_expires_and_a_login_brings_everything_back(live_sim: 
         await actions.refresh(runtime)
         await control(live_sim, "clock", {"advance_s": 2 * 86_400})
         await until(lambda: runtime.status.sso.state == "off")
-        assert "log in" in runtime.status.sso.fix
+        assert "Log in" in runtime.status.sso.fix
         await actions.login(runtime, answers_of(live_sim))
         await streams(live_sim, runtime, 600.0)
         sockets = (await control(live_sim, "state"))["sockets"]
