@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -64,10 +65,21 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 KINDS = pytest.mark.parametrize("target", [first, second], ids=["oauth1", "oauth2"])
 Target = Callable[[Sim], dict[str, Any]]
+HIDDEN: dict[Any, Callable[[Sim], list[str]]] = {
+    first: lambda sim: [
+        first(sim)["accessToken"],
+        first(sim)["accessTokenSecret"][:50],
+        first(sim)["signature"].splitlines()[3],
+    ],
+    second: lambda sim: [second(sim)["private_key"].splitlines()[3]],
+}
+"""What must not be seen anywhere."""
 
 
 @KINDS
-async def test_the_whole_way(sim: Sim, target: Target) -> None:
+async def test_the_whole_way(sim: Sim, target: Target, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    said: list[str] = []
     async with asyncio.timeout(40), client(sim, target(sim)) as direct:
         assert (await direct.init(settle=0.1)).ready
         assert direct.oauth is not None and direct.oauth.grant is not None
@@ -78,13 +90,17 @@ async def test_the_whole_way(sim: Sim, target: Target) -> None:
         assert set(found) == {"AAPL", "AMZN"}
         with pytest.raises(TradingLocked):
             await direct.request("/iserver/account/orders", "POST", {"orders": []})
-        async with direct.socket().market_data(265598, ["31"]) as messages:
+        socket = direct.socket(["open", "close", "send", "receive", "error"], write=said.append)
+        async with socket.market_data(265598, ["31"]) as messages:
             assert (await anext(messages))["conid"] == 265598
         await direct.watch(tickle_every=0)
         await direct.load("positions")
         found = await direct.request(f"/portfolio/{direct.store.selected}/positions/0")
         assert {row["conid"] for row in found} <= {row.conid for row in direct.store.positions.values()}
         await until(lambda: direct.store.orders and direct.store.positions)
+        secrets = [direct.oauth.grant.secret.reveal(), direct.session, *HIDDEN[target](sim)]
+        shown = "\n".join([*said, caplog.text, repr(direct), repr(direct.oauth), repr(vars(direct.oauth))])
+        assert said and all(secret and secret not in shown for secret in secrets)
         await direct.logout()
         assert direct.oauth.grant is None and direct.oauth.age is None
 
