@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 RELOAD = "reload"
 """As the reason of an end: it begins again at once, with new settings."""
-FRESH_S = 2.0
-"""So old a look may be for somebody who only asks how things are."""
+FRESH_S = 0.9
+"""A look is not repeated sooner, whoever asks: the session may be asked once a second (web-api.md §1.6)."""
 
 
 class KeptRuntime(LocalRuntime):
@@ -36,6 +37,8 @@ class KeptRuntime(LocalRuntime):
         """Why a caller wants it all to end."""
         self.digest = digest
         self._looked = -FRESH_S
+        self._looking: asyncio.Task[None] | None = None
+        self._refused: UsageError | None = None
 
     @property
     def user(self) -> str:
@@ -63,14 +66,30 @@ class KeptRuntime(LocalRuntime):
         self._board.event(source, text, level)
 
     async def refresh(self) -> Status:
-        found = await super().refresh()
-        self._looked = self.clock.monotonic()
-        return found
+        try:
+            return await super().refresh()
+        finally:
+            self._looked = self.clock.monotonic()
 
     async def look(self) -> None:
-        """A look, unless one was taken just now; raises as `refresh`."""
+        """A look, shared by all who ask for one at a time, and not repeated within a moment.
+
+        Raises:
+            UsageError: as `refresh`.
+        """
         if self.clock.monotonic() - self._looked > FRESH_S:
+            if self._looking is None or self._looking.done():
+                self._looking = self._tasks.start(self._quietly(), "look")
+            await asyncio.shield(self._looking)
+        if self._refused is not None:
+            raise self._refused
+
+    async def _quietly(self) -> None:
+        try:
             await self.refresh()
+            self._refused = None
+        except UsageError as error:
+            self._refused = error
 
     async def client(self) -> IbkrClient:
         """The one connection to the gateway; raises as `Host.door`."""
@@ -80,7 +99,7 @@ class KeptRuntime(LocalRuntime):
         """A verb that a terminal asks for; raises what it raises, UsageError for an unknown one."""
         match verb:
             case "refresh":
-                await self.refresh()
+                await self.look()
             case "start":
                 self.idle = False
                 await self.start_gateway(progress)
