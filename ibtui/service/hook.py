@@ -25,7 +25,8 @@ SOURCE = "hook"
 class Hook:
     """Runs `command` for each event, one at a time.
 
-    `tell(text, level)` hears of its failures, each once. `env` is ours; it gets an allow-list of it.
+    `now` gives the lamps and the keep-alive's mode, which it is told beside the event. `tell(text,
+    level)` hears of its failures, each once. `env` is ours; it gets an allow-list of it.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Hook:
         command: tuple[str, ...],
         profile: str,
         env: Mapping[str, str],
+        now: Callable[[], tuple[Status, str]],
         tell: Callable[[str, str], None],
         *,
         timeout: float = HOOK_S,
@@ -40,15 +42,16 @@ class Hook:
         self._command = command
         self._profile = profile
         self._env = scrubbed(env)
+        self._now = now
         self._tell = tell
         self._timeout = timeout
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[Event] = deque()
         self._wake = asyncio.Event()
         self._dropped = False
         self._said = ""
 
-    def put(self, event: Event, status: Status, mode: str) -> None:
-        """Tell it of an event soon; `mode` is the keep-alive's."""
+    def put(self, event: Event) -> None:
+        """Tell it of an event soon."""
         if event.source == SOURCE:
             return
         if len(self._waiting) >= QUEUE:
@@ -56,10 +59,11 @@ class Hook:
             if not self._dropped:
                 self._dropped = True
                 self._tell("it is too slow: the oldest changes are not told to it", "warn")
-        self._waiting.append(self._message(event, status, mode))
+        self._waiting.append(event)
         self._wake.set()
 
-    def _message(self, event: Event, status: Status, mode: str) -> bytes:
+    def _message(self, event: Event) -> bytes:
+        status, mode = self._now()
         return msgspec.json.encode(
             {
                 "profile": self._profile,
@@ -83,7 +87,7 @@ class Hook:
                 self._wake.clear()
                 self._dropped = False
                 continue
-            trouble = await self._once(self._waiting.popleft())
+            trouble = await self._once(self._message(self._waiting.popleft()))
             if trouble and trouble != self._said:
                 self._tell(trouble, "warn")
             self._said = trouble

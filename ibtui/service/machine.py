@@ -109,8 +109,9 @@ class Machine:
 
     def did(self, now: Moment, deed: Deed, error: IbtuiError | None = None) -> None:
         """A deed other than a look has ended, with `error` if it failed."""
-        pace = {Deed.OPEN: self._open, Deed.TAKE: self._take, Deed.LOGIN: self._login}.get(deed, self._revive)
-        pace.spend(now.mono)
+        rival = self._sight is not None and self._sight.kind is Kind.COMPETING
+        opens = self._take if rival else self._open
+        {Deed.LOGIN: self._login, Deed.REVIVE: self._revive}.get(deed, opens).spend(now.mono)
         self._look_now = True
         self._unseen = "worked" if error is None else "failed" if deed is Deed.LOGIN else ""
         if error is None and deed is Deed.REVIVE:
@@ -186,8 +187,6 @@ class Machine:
             self._tell(f"logging in again: {self._because(now)}")
         elif deed is Deed.REVIVE:
             self._tell("starting the gateway again")
-        elif deed is Deed.TAKE:
-            self._tell("taking the brokerage session back")
 
     def _because(self, now: Moment) -> str:
         """Why the login has ended."""

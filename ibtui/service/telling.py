@@ -22,12 +22,17 @@ class Telling:
 
     def __init__(self, board: Board, profile: Profile, mode: Callable[[], str], *, on: bool) -> None:
         self._board = board
-        self._mode = mode
         self._timeline = Timeline(path_of(profile.name))
         self._scribe = Scribe(self._timeline)
         self._hook: Hook | None = None
         if profile.hook:
-            self._hook = Hook(profile.hook, profile.name, config.environment(), self._of_hook)
+            self._hook = Hook(
+                profile.hook,
+                profile.name,
+                config.environment(),
+                lambda: (board.status, mode()),
+                self._of_hook,
+            )
         self._on = on and profile.mode != "demo"
         self._begun = False
 
@@ -53,7 +58,7 @@ class Telling:
     def _heard(self, event: Event) -> None:
         self._scribe.put(event)
         if self._hook is not None:
-            self._hook.put(event, self._board.status, self._mode())
+            self._hook.put(event)
 
     def _of_hook(self, text: str, level: str) -> None:
         self._board.event(SOURCE, text, level)

@@ -24,6 +24,10 @@ def event(text: str, source: str = "keep-alive") -> Event:
     return Event(at=AT, source=source, text=text, level="warn")
 
 
+def now() -> tuple[Status, str]:
+    return STATUS, "waiting"
+
+
 class Told:
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -66,10 +70,10 @@ with open(sys.argv[1] + "/told", "a") as file:
 
 async def test_what_it_is_told_and_what_it_sees(tmp_path: Path) -> None:
     told = Told()
-    hook = Hook((*script(tmp_path, COPY), "$HOME; echo"), "paper", ENV, told)
+    hook = Hook((*script(tmp_path, COPY), "$HOME; echo"), "paper", ENV, now, told)
     async with running(hook):
-        hook.put(event("the login has ended"), STATUS, "waiting")
-        hook.put(event("the session is ready"), STATUS, "on")
+        hook.put(event("the login has ended"))
+        hook.put(event("the session is ready"))
         await until(lambda: (tmp_path / "told").exists() and (tmp_path / "told").read_text().count("\n") == 2)
     first, second = [json.loads(line) for line in (tmp_path / "told").read_text().splitlines()]
     assert first["event"] == {
@@ -92,22 +96,22 @@ async def test_what_it_is_told_and_what_it_sees(tmp_path: Path) -> None:
 
 async def test_a_failure_is_said_once_and_does_not_call_it_again(tmp_path: Path) -> None:
     told = Told()
-    hook = Hook((sys.executable, "-c", "raise SystemExit(3)"), "p", ENV, told)
+    hook = Hook((sys.executable, "-c", "raise SystemExit(3)"), "p", ENV, now, told)
     async with running(hook):
         for number in range(3):
-            hook.put(event(f"event {number}"), STATUS, "on")
+            hook.put(event(f"event {number}"))
         await until(lambda: not hook._waiting)
         await asyncio.sleep(0.3)
-        hook.put(event("it failed", SOURCE), STATUS, "on")
+        hook.put(event("it failed", SOURCE))
         assert not hook._waiting
     assert len(told.lines) == 1 and "exit status 3" in told.lines[0]
 
 
 async def test_a_program_that_is_not_there() -> None:
     told = Told()
-    hook = Hook(("/nowhere/notify",), "p", ENV, told)
+    hook = Hook(("/nowhere/notify",), "p", ENV, now, told)
     async with running(hook):
-        hook.put(event("x"), STATUS, "on")
+        hook.put(event("x"))
         await until(lambda: bool(told.lines))
     assert "cannot be started: No such file" in told.lines[0]
 
@@ -129,9 +133,9 @@ def gone(pid: int) -> bool:
 
 async def test_one_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> None:
     told = Told()
-    hook = Hook(script(tmp_path, HANG), "p", ENV, told, timeout=1.0)
+    hook = Hook(script(tmp_path, HANG), "p", ENV, now, told, timeout=1.0)
     async with running(hook):
-        hook.put(event("x"), STATUS, "on")
+        hook.put(event("x"))
         await until(lambda: bool(told.lines))
     assert "took longer than 1 s and was ended" in told.lines[0]
     pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
@@ -139,9 +143,9 @@ async def test_one_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> N
 
 
 async def test_one_at_work_ends_with_the_keeper(tmp_path: Path) -> None:
-    hook = Hook(script(tmp_path, HANG), "p", ENV, Told())
+    hook = Hook(script(tmp_path, HANG), "p", ENV, now, Told())
     async with running(hook):
-        hook.put(event("x"), STATUS, "on")
+        hook.put(event("x"))
         await until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().endswith(" "))
     pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
     await until(lambda: all(gone(pid) for pid in pids))
@@ -149,8 +153,8 @@ async def test_one_at_work_ends_with_the_keeper(tmp_path: Path) -> None:
 
 async def test_the_queue_is_bounded_and_says_so_once() -> None:
     told = Told()
-    hook = Hook(("/bin/true",), "p", ENV, told)
+    hook = Hook(("/bin/true",), "p", ENV, now, told)
     for number in range(3 * QUEUE):
-        hook.put(event(f"event {number}"), STATUS, "on")
-    assert len(hook._waiting) == QUEUE and b"event 149" in hook._waiting[-1]
+        hook.put(event(f"event {number}"))
+    assert len(hook._waiting) == QUEUE and hook._waiting[-1].text == "event 149"
     assert told.lines == ["it is too slow: the oldest changes are not told to it"]
