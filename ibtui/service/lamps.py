@@ -38,11 +38,11 @@ _ATTEMPTS = " · attempts used: "
 
 def after_login(tickle: Tickle, user: str, old: Lamp, now: datetime) -> Lamp:
     """A live SSO session, with the time it has left."""
-    parts = [user] if user else []
+    parts = [user or "logged in"]
     if tickle.sso_expires_ms is not None:
         parts.append(f"idle time left {tickle.sso_expires_ms // 60_000} min")
     since = old.since if old.state == "on" else now
-    return Lamp(state="on", since=since, reason=" · ".join(parts) or "logged in")
+    return Lamp(state="on", since=since, reason=" · ".join(parts))
 
 
 def brokerage_lamp(found: AuthStatus, old: Lamp, now: datetime) -> Lamp:

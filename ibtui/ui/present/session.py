@@ -123,8 +123,8 @@ def _lamp(field: str, lamp: Lamp, scene: Scene) -> str:
 def _login(lamp: Lamp, scene: Scene) -> str:
     """`demo123 by IB Key, 08:19 · expires at midnight New York (9 h 28 m)`."""
     first, _, rest = lamp.reason.partition(" · ")
-    if not privacy.user(lamp.reason):
-        first, rest = "logged in", "" if lamp.reason == "logged in" else lamp.reason
+    if first != "logged in" and not privacy.user(lamp.reason):
+        first, rest = "logged in", lamp.reason
     if lamp.since is not None:
         first += f", {moment(lamp.since, scene.now)}"
     if scene.reset is not None and scene.reset > scene.now and not scene.direct:
