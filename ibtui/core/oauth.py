@@ -20,7 +20,7 @@ from ibtui.clock import Clock
 from ibtui.core import failures
 from ibtui.core.address import Address
 from ibtui.core.readonly import changes_orders
-from ibtui.errors import IbtuiError, NoBridge, NotLoggedIn, TokenRefused, Unreachable, UsageError
+from ibtui.errors import IbtuiError, NoBridge, NotLoggedIn, Rejected, TokenRefused, Unreachable, UsageError
 
 REFUSED = frozenset({401, 410})
 """What IBKR answers to a token it does not take (oauth.md §9)."""
@@ -238,8 +238,10 @@ class OAuth:
             if self._keep is not None:
                 await self._keep.save(None)
 
-    def refusal(self, method: str, path: str, status: int, said: str, *, query: bool) -> NotLoggedIn:
+    def refusal(self, method: str, path: str, status: int, said: str, *, query: bool) -> IbtuiError:
         """What a request's refusal means when a new token was of no use, or it may not be sent twice."""
+        if any(path.endswith(deaf) for deaf in self.way.deaf):
+            return Rejected(f"{method} {path}: IBKR has no such route for OAuth 1.0a.", status=status)
         if _of_brokerage(path, said):
             return NoBridge(f"{method} {path}: there is no brokerage session.", "Open the brokerage session.")
         text = f": {said.strip().rstrip('.')}" if said.strip() else ""

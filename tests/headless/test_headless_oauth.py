@@ -184,6 +184,9 @@ def test_check_says_what_ibkr_said(sim: Sim, run: Run) -> None:
     write(sim, account_type="live")
     wrong = run("oauth", "check")
     assert wrong.code == 5 and "account_type" in wrong.out and "paper" in wrong.out
+    login = run("login")
+    assert login.code == 5 and "logged out again" in login.err
+    assert run("status").code == 4
     sim.control("oauth", {"action": "deactivate"})
     found = run("oauth", "check")
     assert found.code == 5 and "not active yet" in found.out and "Waiting helps." in found.out

@@ -198,6 +198,8 @@ async def test_what_is_no_refusal_of_the_token() -> None:
     oauth = make(way, FakeClock())
     grant = await oauth.ready()
     assert await oauth.after(grant, "GET", "/v1/api/sso/validate", "") is None
+    deaf = oauth.refusal("GET", "/sso/validate", 401, "", query=False)
+    assert isinstance(deaf, Rejected) and deaf.status == 401
     assert await oauth.after(grant, "GET", "/v1/api/iserver/accounts", "Bad Request: no bridge") is None
     assert await oauth.after(grant, "GET", "/v1/api/iserver/accounts", "not authenticated") is None
     assert isinstance(
