@@ -1,9 +1,17 @@
-"""`Secret`: a value that cannot be printed by accident."""
+"""`Secret`: a value that cannot be printed by accident, nor be left on disk by a crash."""
 
 from __future__ import annotations
 
+import contextlib
 import hmac
+import resource
 from typing import NoReturn
+
+
+def leave_no_core() -> None:
+    """A crash of this process, or of one that it starts, writes no memory to disk: secrets are in it."""
+    with contextlib.suppress(OSError, ValueError):  # a sandbox that forbids it sets its own limit
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 class Secret:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import resource
 import signal
 import socket
 import subprocess
@@ -51,6 +53,21 @@ def private(path: Path, text: str) -> Path:
 def served() -> Iterator[Served]:
     with serving(NONE) as running:
         yield running
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_crash_leaves_no_core() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    if not hard:
+        pytest.skip("no core here at all")
+    soft = resource.getrlimit(resource.RLIMIT_CORE)[0]
+    resource.setrlimit(resource.RLIMIT_CORE, (1 << 20 if hard < 0 else hard, hard))
+    try:
+        with serving(NONE) as running:
+            limits = Path(f"/proc/{running.process.pid}/limits").read_text()
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    assert re.search(r"(?m)^Max core file size +0 ", limits), limits
 
 
 def test_web_pages_from_elsewhere_are_kept_out(served: Served) -> None:
