@@ -89,11 +89,16 @@ async def live(
         proxy=profile.proxy,
     )
     async with client:
-        for name, step in _steps(client, profile):
-            result = await _result(name, step)
-            yield result
-            if result.error is not None:
-                return
+        try:
+            for name, step in _steps(client, profile):
+                result = await _result(name, step)
+                yield result
+                if result.error is not None:
+                    return
+        finally:
+            if way.name == "oauth2" and oauth.grant is not None:
+                # Its session is one of its own, and would compete with the one that is to be used.
+                await _result("", client.logout)
 
 
 Step = Callable[[], Awaitable[str]]

@@ -153,6 +153,8 @@ def test_check(sim: Sim, run: Run, name: str) -> None:
     for step in ("Registration", "Token", "Signed request with a query", "Brokerage session", "Accounts"):
         assert step in found.out
     assert not (paths.oauth_dir(name) / "token-oauth1.json").exists()
+    # What was opened for the test does not stand in the way.
+    assert run("--profile", name, "login").code == 0
 
 
 def test_check_offline_sends_nothing_and_names_what_is_wrong(sim: Sim, run: Run, tmp_path: Path) -> None:
