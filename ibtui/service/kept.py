@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from typing import TYPE_CHECKING
 
 from ibtui import config
@@ -36,7 +37,7 @@ class KeptRuntime(LocalRuntime):
         self.ended = ""
         """Why a caller wants it all to end."""
         self.digest = digest
-        self._looked = -FRESH_S
+        self._looked = -math.inf
         self._looking: asyncio.Task[None] | None = None
         self._refused: UsageError | None = None
 
@@ -97,9 +98,16 @@ class KeptRuntime(LocalRuntime):
 
     async def do(self, verb: str, wish: wire.Wish, progress: Progress) -> None:
         """A verb that a terminal asks for; raises what it raises, UsageError for an unknown one."""
+        if verb == "refresh":
+            await self.look()
+            return
+        try:
+            await self._act(verb, wish, progress)
+        finally:
+            self._looked = -math.inf
+
+    async def _act(self, verb: str, wish: wire.Wish, progress: Progress) -> None:
         match verb:
-            case "refresh":
-                await self.look()
             case "start":
                 self.idle = False
                 await self.start_gateway(progress)
@@ -150,6 +158,7 @@ class KeptRuntime(LocalRuntime):
     def _verb_over(self, count: int) -> None:
         self._board.acting = max(0, self._board.acting - count)
         self._board.turn += 1
+        self._looked = -math.inf
         self._board.news.set()
 
     async def conversed(self, begun: int) -> None:

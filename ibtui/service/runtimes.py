@@ -19,7 +19,8 @@ async def open_runtime(
     """A runtime on the chosen profile; the caller closes it.
 
     `spawns`: the first start or login starts a supervisor where the profile is to be kept alive.
-    `stays`: as of `AttachedRuntime`. `alone`: whatever supervisor lives is left out.
+    `stays`: as of `AttachedRuntime`, and with live values whenever the session is
+    ready. `alone`: whatever supervisor lives is left out.
 
     Raises:
         UsageError: no such profile, or one whose mode this version does not offer.
@@ -31,7 +32,7 @@ async def open_runtime(
             link = await spawn.up_to_date(link, settings)
         except IbtuiError:
             link = None  # it hangs, or is just ending; the first verb says what is wrong
-    return AttachedRuntime(settings, link=link, spawns=spawns, stays=stays)
+    return AttachedRuntime(settings, link=link, spawns=spawns, stays=stays, live=stays)
 
 
 @contextlib.asynccontextmanager

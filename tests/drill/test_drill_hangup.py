@@ -9,6 +9,7 @@ import ssl
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from ibtui.service.link import find
+from tests.flows.test_fan_out import check_budget
 from tests.headless.conftest import write_profile
 from tests.interop.java_tools import free_port
 from tests.supervising import is_supervisor
@@ -144,3 +146,34 @@ def test_the_keep_alive_dies_under_a_terminal(world: World) -> None:
         screen.wait("has ended", 10)
         screen.settle(3, 4)
         assert find("default") is None
+
+
+def test_three_terminals_and_a_command_are_one_client(world: World) -> None:
+    with opened() as one:
+        start(one)
+        with opened() as two, opened() as three, Terminal([*IBTUI, "orders", "--watch"]) as four:
+            screens = (one, two, three)
+            for screen in screens:
+                live(screen)
+            four.wait("AAPL", 30)
+            began, used = time.monotonic(), cpu(pid_of())
+            while time.monotonic() < began + 10:
+                for screen in (*screens, four):
+                    screen.read(0.05)
+            share = (cpu(pid_of()) - used) / (time.monotonic() - began)
+            assert share < 0.1, share
+            rows = world.control("journal")
+            sockets = [row for row in rows if (row["method"], row["path"]) == ("GET", "/v1/api/ws")]
+            assert len(sockets) == 1
+            frames = Counter(row["body_redacted"] for row in rows if row["method"] == "WS")
+            asked = {text: count for text, count in frames.items() if text[:1] == "s" and "+" in text}
+            assert asked and set(asked.values()) == {1}
+            check_budget([row for row in rows if row["path"].startswith("/v1/")])
+            for screen in screens:
+                screen.send("1")
+                screen.wait("authenticated")
+            # What one does the others see.
+            with Terminal([*IBTUI, "logout"]) as leaving:
+                assert leaving.exit(20) == 0
+            for screen in screens:
+                screen.wait("logged out", 10)
