@@ -286,6 +286,11 @@ class AttachedRuntime(LocalRuntime):
         else:
             await super().logout()
 
+    async def go_live(self) -> None:
+        if self._finds:
+            await self.attach()  # not amid the loading: it would be lost with the client of before
+        await super().go_live()
+
     async def open_brokerage(self, *, compete: bool) -> None:
         if not await self._do("open", compete=compete):
             await super().open_brokerage(compete=compete)
