@@ -15,6 +15,7 @@ from ibtui.secret import leave_no_core
 def main() -> int:
     """Run one command; returns the exit status. Never a traceback."""
     leave_no_core()
+    plain.open_missing()
     plain.prepare(sys.stdout, sys.stderr)
     words = sys.argv[1:]
     # Shell completion calls with no words either, but reads what is printed.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import os
+import sys
 import unicodedata
 from typing import Any
 
@@ -38,3 +40,15 @@ def prepare(*streams: Any) -> None:
         if hasattr(stream, "reconfigure"):
             codecs.register_error("ibtui.plain", stand_in)
             stream.reconfigure(errors="ibtui.plain")
+
+
+def open_missing() -> None:
+    """Let the three standard streams be there, if only as nothing.
+
+    A program may be started without them; then the next file that is opened would take their number, and
+    what is said on standard error would stand in it.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115

@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,9 +51,12 @@ class Place:
         """
         beside = self.lock.with_suffix(".sock")
         short = f"{hashlib.sha256(os.fsencode(beside)).hexdigest()[:16]}.sock"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it has a place of its own choice where none is set
+            runtime = Path(platformdirs.user_runtime_dir(paths.APP))
         places = (
             beside,
-            Path(platformdirs.user_runtime_dir(paths.APP)) / short,
+            runtime / short,
             Path(tempfile.gettempdir()) / f"ibtui-{os.getuid()}" / short,
             Path(f"/tmp/ibtui-{os.getuid()}") / short,
         )

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tools.terminal import Terminal
 
 IBTUI = [sys.executable, "-m", "ibtui"]
@@ -34,6 +36,16 @@ def test_wrong_settings_are_told_before_the_screen_is_taken(tmp_path: Path) -> N
 def test_the_way_to_the_first_frame_loads_neither_parser_nor_network() -> None:
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=30)
     assert done.stdout.strip() == "LOADED []", done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["demo"], ["supervise"], ["request", "POST", "/x", "--data", "-"]])
+def test_without_standard_streams_nothing_is_riddled(words: list[str], tmp_path: Path) -> None:
+    """No traceback, and no file of ours takes the number of a stream that is not there."""
+    env = {**os.environ, "IBTUI_CONFIG": str(tmp_path / "missing.toml"), "HOME": str(tmp_path)}
+    shell = ["/bin/sh", "-c", 'exec 3>&2; exec "$@" <&- >&- 2>&3', "sh"]
+    done = subprocess.run([*shell, *IBTUI, *words], capture_output=True, text=True, env=env, timeout=30)
+    assert done.returncode in (1, 2), done.stderr
+    assert "Traceback" not in done.stderr and "went wrong inside" not in done.stderr, done.stderr
 
 
 def test_shell_completion_still_goes_to_the_parser() -> None:
