@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 from textual.events import Paste
 from textual.widgets import Input
 
+from ibtui.auth.effects import Note, Step
 from ibtui.config import Profile
 from ibtui.errors import Competing, GatewayDown, LoginLocked, UnknownReply, Unreachable
 from ibtui.secret import Secret
@@ -195,3 +197,24 @@ async def test_editing_a_secret() -> None:
         assert not field.filled
         await pilot.press(*"abc", "ctrl+u", "x")
         assert field.take() == Secret("x")
+
+
+async def test_privacy_masks_the_user_name_in_field_steps_and_notes() -> None:
+    runtime = fakes.FakeRuntime(fakes.NOBODY, factors=("4.2",))
+    async with running(runtime) as pilot:
+        await pilot.press("h", "l")
+        await shows(pilot, "User name", "•••••••")
+        screen: Any = pilot.app.screen
+        field = screen.query_one("#username", Input)
+        assert (field.value, field.password) == ("demo123", True)
+        assert "demo123" not in text(pilot.app)
+        hold = runtime.hold("login")
+        await pilot.press(*GOOD, "enter")
+        await until(pilot, lambda: "login" in runtime.calls)
+        screen.show_note(Note(Step.SESSION, "opening the session of demo123"))
+        await shows(pilot, "opening the session of •••")
+        assert "demo123" not in text(pilot.app)
+        pilot.app.hidden = False  # type: ignore[attr-defined]
+        screen.reload()
+        await shows(pilot, "opening the session of demo123")
+        hold.set()
