@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ibtui import paths
+from ibtui import config, paths
 from ibtui.service.link import find
 from tests.conftest import Sim
 from tests.flows.test_fan_out import check_budget
@@ -253,3 +253,25 @@ def test_terminals_share_one_socket_and_one_budget(run: Run, kept: Sim, spawn: S
 
     until(news, 40)
     assert all(process.poll() is None for process in watching)
+
+
+def test_a_login_that_is_killed_leaves_no_busy_lamp(run: Run, sim: Sim, spawn: Spawn, tmp_path: Path) -> None:
+    user = sim.user()
+    password = tmp_path / "password"
+    password.write_text(user["password"] + "\n")
+    password.chmod(0o600)
+    write_profile(sim.url, sim.cert, keep_alive=True, username=user["username"], relogin="off")
+    with config.default_path().open("a") as file:
+        file.write(f'password.file = "{password}"\n')
+    assert run("gateway", "start").code == 0
+    sim.control("faults", {"path": "/sso/Authenticator", "kind": "delay", "seconds": 3, "count": 1})
+    login = spawn("login")
+    until(lambda: lamps(run)["sso"]["state"] == "busy")
+    login.kill()
+    until(lambda: lamps(run)["sso"]["state"] == "off")
+    assert run("keep", "status", "--json").json["terminals"] <= 1
+    assert run("login").code == 0
+
+
+def lamps(run: Run) -> Any:
+    return run("keep", "status", "--json").json["status"]
