@@ -48,3 +48,17 @@ async def test_a_gateway_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pyt
         day.check()
         assert day.runtime.status.ready, day.story
         assert "has not answered for" in day.story and "starting the gateway again" in day.story
+
+
+async def test_values_come_back_after_each_trouble(tmp_path: Path) -> None:
+    async with drill(6, tmp_path, live=True, competing="take") as day:
+        await day.pass_(60.0)
+        for trouble in (day.go_drop_sockets, day.go_logout, day.go_kill, day.go_compete, day.go_rotate):
+            await trouble()
+            await day.pass_(150.0)
+            assert day.runtime.status.ready, day.story
+            sockets = (await day.control("state"))["sockets"]
+            assert len([one for one in sockets if not one["dead"]]) == 1, day.story
+            assert len(day.runtime.store.positions) >= 8
+        await day.collect()
+        day.check()
