@@ -88,11 +88,12 @@ class Store(Amounts):
         """By order id."""
         self.executions: Mapping[str, Execution] = MappingProxyType(self._executions)
         """By execution id."""
+        self._streamed: set[int] = set()
         self._appliers = self._make_appliers()
 
     def _make_appliers(self) -> dict[type, Callable[[Any], Changes]]:
         return {
-            wire.MarketData: self._market,
+            wire.MarketData: self._streamed_market,
             wire.OrderRows: lambda event: self._order_rows(event.rows),
             wire.ExecutionRows: lambda event: self._add_executions(orders_.read_executions(event.rows)),
             wire.PnlRows: lambda event: self._put_pnl(portfolio.read_pnl(event.rows)),
@@ -118,9 +119,37 @@ class Store(Amounts):
             more.clear()
         self._order_heard.clear()
         self.unknown_orders.clear()
+        self._streamed.clear()
         self.loaded = frozenset()
         kinds = ("accounts", "position", "quote", "order", "execution", "pnl", "summary", "ledger")
         return [Change(kind, "*") for kind in kinds]
+
+    def is_live(self, position: Position) -> bool:
+        """Whether the stream tells of this position's contract now.
+
+        Otherwise its price is as old as the last REST snapshot: an account has a hundred market
+        data lines (§7.8), and none while the socket is away.
+        """
+        return position.conid in self._streamed
+
+    def silenced(self, conid: int) -> Changes:
+        """The stream tells no more of a contract: its line was given up."""
+        if conid not in self._streamed:
+            return []
+        self._streamed.discard(conid)
+        return self._live_changed(conid)
+
+    def _live_changed(self, conid: int) -> Changes:
+        return [Change("position", key, frozenset({"live"})) for key in self._holders.get(conid, ())]
+
+    def _streamed_market(self, event: wire.MarketData) -> Changes:
+        changes = self._market(event)
+        if event.conid in self._streamed or not event.fields:
+            return changes
+        self._streamed.add(event.conid)
+        told = {change.key for change in changes if change.kind == "position"}
+        # The list is shared with the next event of the same fields.
+        return [*changes, *(it for it in self._live_changed(event.conid) if it.key not in told)]
 
     def _market(self, event: wire.MarketData) -> Changes:
         fields = event.fields
@@ -327,6 +356,10 @@ class Store(Amounts):
         self.auth = new
         return [Change("status", "brokerage", fields)]
 
-    def new_socket(self) -> None:
-        """A new socket begins to tell the session's state from the start (§7.5)."""
+    def new_socket(self) -> Changes:
+        """A new socket begins to tell the session's state and all prices from the start (§7.5)."""
         self._sts.clear()
+        if not self._streamed:
+            return []
+        self._streamed.clear()
+        return [Change("position", "*", frozenset({"live"}))]

@@ -124,7 +124,7 @@ class Watcher:
         if state.state == "open":
             self._tell("stream", "open", "info")
         else:
-            self._store.new_socket()
+            self._hub.publish(self._store.new_socket())
             if state.state == "closed":
                 self._tell("stream", f"closed: {state.reason}", "warn")
             elif state.reason:
@@ -202,6 +202,7 @@ class Watcher:
         wanted = self._wanted()
         for conid in self._lines.keys() - wanted.keys():
             await self.stream.remove(self._lines.pop(conid))
+            self._hub.publish(self._store.silenced(conid))
         for conid in wanted:
             if conid not in self._lines:
                 frame = frames.market_data(conid, FIELDS)

@@ -273,6 +273,12 @@ async def test_many_positions_are_read_page_by_page(live_sim: Any) -> None:
         assert f"position:{client.store.selected}" in client.store.loaded
         await client.watch()
         await until(lambda: client._watcher is not None and len(client._watcher._lines) == 100, 30)
+        store = client.store
+        await until(lambda: sum(map(store.is_live, store.positions.values())) >= 20, 10)
+        assert client._watcher is not None
+        # What has no line stays as old as its snapshot, and is known for it.
+        beyond = [it for it in store.positions.values() if it.conid not in client._watcher._lines]
+        assert len(beyond) == 150 and not any(map(store.is_live, beyond))
 
 
 @pytest.mark.parametrize("mode", ["none", "identity", "refuse"])

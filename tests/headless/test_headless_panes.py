@@ -146,6 +146,14 @@ def test_watch_ends_at_a_signal_without_a_traceback(at: Sim, spawn: Spawn, numbe
     assert family(process.pid) == [process.pid]
 
 
+def test_positions_tell_whether_they_are_live(run: Run, at: Sim, spawn: Spawn) -> None:
+    assert {row["live"] for row in run("positions", "--json").json} == {False}
+    process = spawn("positions", "--watch", "--json")
+    read_until(process, '"live":true')
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+
+
 def test_watch_prints_changes_only(at: Sim, spawn: Spawn) -> None:
     process = spawn("positions", "--watch")
     head = read_until(process, "US-T")

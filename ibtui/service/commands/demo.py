@@ -32,7 +32,8 @@ def as_text(settings: Settings, *, as_json: bool) -> int:
 def _json(runtime: Any) -> None:
     document: dict[str, Any] = {"status": output.status_json(runtime.status)}
     for name in SHOWN:
-        document[name] = list(PANES[name].rows(runtime.store))
+        pane = PANES[name]
+        document[name] = [pane.document(runtime.store, row) for row in pane.rows(runtime.store)]
     output.dump(document)
 
 
@@ -42,4 +43,4 @@ def _text(runtime: Any) -> None:
         rows = list(PANES[name].rows(runtime.store))
         output.out()
         output.out("P&L" if name == "pnl" else name.capitalize())
-        print_pane(PANES[name], rows, as_json=False)
+        print_pane(PANES[name], rows, runtime.store, as_json=False)

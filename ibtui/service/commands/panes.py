@@ -24,6 +24,15 @@ class Pane:
     rows: Callable[[Store], Iterable[Any]]
     cols: tuple[Col, ...]
     key: Callable[[Any], str]
+    live: Callable[[Store, Any], bool] | None = None
+    """Whether the stream keeps a row current, or it is as old as the last snapshot; in JSON alone."""
+
+    def document(self, store: Store, row: Any) -> dict[str, Any]:
+        """A row as JSON has it."""
+        found = _words(row)
+        if self.live is not None:
+            found["live"] = self.live(store, row)
+        return found
 
 
 def _words(row: Any) -> dict[str, Any]:
@@ -76,6 +85,7 @@ PANES = {
             Col("Ccy", "currency"),
         ),
         lambda row: str(row.key),
+        lambda store, row: store.is_live(row),
     ),
     "orders": Pane(
         frozenset({"order"}),
@@ -140,28 +150,34 @@ def show(context: Context, name: str, *, watch: bool) -> int:
                 await runtime.go_live()
             if name == "pnl":
                 await runtime.settled("pnl")
-            rows = list(pane.rows(runtime.store))
-            widths = print_pane(pane, rows, as_json=context.as_json)
-            seen = {pane.key(row): row for row in rows}
+            store = runtime.store
+            tells_live = pane.live if context.as_json else None
+
+            def state(row: Any) -> Any:
+                return row, tells_live is not None and tells_live(store, row)
+
+            rows = list(pane.rows(store))
+            widths = print_pane(pane, rows, store, as_json=context.as_json)
+            seen = {pane.key(row): state(row) for row in rows}
             while watch:
                 await feed.wait()
                 await runtime.clock.sleep(1 / context.settings.ui.refresh_hz)
                 if any(change.kind in pane.kinds for change in feed.drain()):
-                    changed = [row for row in pane.rows(runtime.store) if seen.get(pane.key(row)) != row]
-                    seen.update((pane.key(row), row) for row in changed)
+                    changed = [row for row in pane.rows(store) if seen.get(pane.key(row)) != state(row)]
+                    seen.update((pane.key(row), state(row)) for row in changed)
                     if changed:
-                        widths = print_pane(pane, changed, as_json=context.as_json, under=widths)
+                        widths = print_pane(pane, changed, store, as_json=context.as_json, under=widths)
 
     run(work())
     return 0
 
 
 def print_pane(
-    pane: Pane, rows: list[Any], *, as_json: bool, under: Sequence[int] | None = None
+    pane: Pane, rows: list[Any], store: Store, *, as_json: bool, under: Sequence[int] | None = None
 ) -> Sequence[int]:
     """Rows as a table, or one JSON array; `under` and the result as of `output.table`."""
     if as_json:
-        output.dump([_words(row) for row in rows])
+        output.dump([pane.document(store, row) for row in rows])
         return []
     widths = output.table([_words(row) for row in rows], pane.cols, under)
     if not rows:

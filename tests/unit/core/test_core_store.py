@@ -8,7 +8,7 @@ from typing import Any
 from ibtui.clock import FakeClock
 from ibtui.core.endpoints import orders, portfolio
 from ibtui.core.feed import Change, Hub
-from ibtui.core.models import Accounts, Order
+from ibtui.core.models import Accounts, Order, Quote
 from ibtui.core.store import Missed, Store
 from ibtui.core.wire import decode as wire
 
@@ -294,6 +294,22 @@ def test_ledger_rows_merge() -> None:
     assert (store.ledger["DU1"]["USD"].cash, store.ledger["DU1"]["USD"].settled_cash) == ("1.0", "2.0")
     assert store.ledger["DU1"]["USD"].exchange_rate == "1"
     assert "EUR" not in store.ledger["DU1"]
+
+
+def test_a_position_is_live_while_the_stream_tells_of_it() -> None:
+    store = with_positions(position(), position(conid=8314))
+    apple, ibm = store.positions["DU1:265598"], store.positions["DU1:8314"]
+    store.merge_quotes([Quote(8314, {"31": "2"})])
+    assert not store.is_live(apple) and not store.is_live(ibm), "a snapshot is not the stream"
+    live = Change("position", apple.key, frozenset({"live"}))
+    assert live in tell(store, "smd+265598", conid=265598, **{"84": "1.0"})
+    assert store.is_live(apple) and not store.is_live(ibm)
+    assert live not in tell(store, "smd+265598", conid=265598, **{"84": "1.5"})
+    assert store.silenced(265598) == [live] and store.silenced(265598) == []
+    assert not store.is_live(apple)
+    tell(store, "smd+8314", conid=8314, **{"31": "3"})
+    assert store.new_socket() == [Change("position", "*", frozenset({"live"}))]
+    assert not store.is_live(ibm) and store.new_socket() == []
 
 
 def test_status_parts_merge() -> None:
