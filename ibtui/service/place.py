@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -9,6 +10,7 @@ import struct
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,17 +52,7 @@ class Place:
             IbtuiError: no folder can be had.
         """
         beside = self.lock.with_suffix(".sock")
-        short = f"{hashlib.sha256(os.fsencode(beside)).hexdigest()[:16]}.sock"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it has a place of its own choice where none is set
-            runtime = Path(platformdirs.user_runtime_dir(paths.APP))
-        places = (
-            beside,
-            runtime / short,
-            Path(tempfile.gettempdir()) / f"ibtui-{os.getuid()}" / short,
-            Path(f"/tmp/ibtui-{os.getuid()}") / short,
-        )
-        for path in places:
+        for path in _places(beside):
             if len(os.fsencode(path)) <= LONGEST and _ours(path.parent):
                 return path
         raise IbtuiError(
@@ -84,6 +76,19 @@ class Place:
                 os.write(handle, msgspec.json.encode(mark))
         finally:
             os.close(handle)
+
+
+def _places(beside: Path) -> Iterator[Path]:
+    """Where a socket may lie; each is looked for only when the one before will not do."""
+    yield beside
+    short = f"{hashlib.sha256(os.fsencode(beside)).hexdigest()[:16]}.sock"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has a place of its own choice where none is set
+        runtime = Path(platformdirs.user_runtime_dir(paths.APP))
+    yield runtime / short
+    with contextlib.suppress(OSError):  # none that can be written to
+        yield Path(tempfile.gettempdir()) / f"ibtui-{os.getuid()}" / short
+    yield Path(f"/tmp/ibtui-{os.getuid()}") / short
 
 
 def _ours(folder: Path) -> bool:
