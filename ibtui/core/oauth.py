@@ -20,7 +20,16 @@ from ibtui.clock import Clock
 from ibtui.core import failures
 from ibtui.core.address import Address
 from ibtui.core.readonly import changes_orders
-from ibtui.errors import IbtuiError, NoBridge, NotLoggedIn, Rejected, TokenRefused, Unreachable, UsageError
+from ibtui.errors import (
+    IbtuiError,
+    NoBridge,
+    NotLoggedIn,
+    Rejected,
+    TokenRefused,
+    UnknownReply,
+    Unreachable,
+    UsageError,
+)
 
 REFUSED = frozenset({401, 410})
 """What IBKR answers to a token it does not take (oauth.md §9)."""
@@ -33,7 +42,7 @@ AT_LEAST_S = 5.0
 FOLLOW_S = 10.0
 """How long requests wait for the brokerage session after a new token."""
 HOLD_S = (60.0, 900.0)
-"""After a refusal of the registration nobody asks again for so long, twice as long each time."""
+"""After a token request that was refused nobody asks again for so long, twice as long each time."""
 
 Post = Callable[[str, Mapping[str, str], bytes], Awaitable[tuple[int, bytes]]]
 """Sends an unsigned POST to a whole URL; status and body come back. Raises `IbtuiError` when none do."""
@@ -275,7 +284,7 @@ class OAuth:
         door = self.door
         try:
             grant = await self.way.obtain(door)
-        except (TokenRefused, UsageError) as error:
+        except (TokenRefused, UsageError, Rejected, UnknownReply) as error:
             self._hold = min(self._hold * 2 or HOLD_S[0], HOLD_S[1])
             self._refused, self._held_until = error, door.clock.monotonic() + self._hold
             raise

@@ -20,6 +20,7 @@ from ibtui.errors import (
     Pacing,
     Rejected,
     TokenRefused,
+    UnknownReply,
     Unreachable,
     UsageError,
 )
@@ -132,23 +133,24 @@ async def test_a_renewal_ahead_that_fails_does_no_harm_yet() -> None:
     assert (await oauth.ready()).secret.reveal() == "4"
 
 
-async def test_a_refused_registration_is_not_asked_about_again_at_once() -> None:
-    way, clock = Counter(*(TokenRefused("invalid consumer") for _ in range(3))), FakeClock()
+@pytest.mark.parametrize("kind", [TokenRefused, UsageError, Rejected, UnknownReply])
+async def test_a_refused_registration_is_not_asked_about_again_at_once(kind: type[IbtuiError]) -> None:
+    way, clock = Counter(*(kind("invalid consumer") for _ in range(3))), FakeClock()
     oauth = make(way, clock)
     for _ in range(5):
-        with pytest.raises(TokenRefused):
+        with pytest.raises(kind):
             await oauth.ready()
     assert way.asked == 1
     clock.advance(HOLD_S[0] + 1)
     for _ in range(3):
-        with pytest.raises(TokenRefused):
+        with pytest.raises(kind):
             await oauth.ready()
     assert way.asked == 2
     clock.advance(HOLD_S[0] + 1)
-    with pytest.raises(TokenRefused):
+    with pytest.raises(kind):
         await oauth.ready()
     assert way.asked == 2  # twice as long now
-    with pytest.raises(TokenRefused):
+    with pytest.raises(kind):
         await oauth.obtain()  # a person asks
     assert way.asked == 3
     assert (await oauth.obtain()).secret.reveal() == "4"
