@@ -25,12 +25,15 @@ from ibtui.service import spawn, wire
 from ibtui.service.link import Link, Lost, find
 from ibtui.service.local import PATIENCE_S, LocalRuntime
 from ibtui.service.runtime import Progress
+from ibtui.service.wire import RELOAD, REPLACED
 
 if TYPE_CHECKING:
     from ibtui.core.client import IbkrClient
 
 AGAIN_S = (0.2, 1.0, 2.0, 5.0, 10.0)
 """Pauses before each attempt to find or start a supervisor after one has died."""
+STEADY_S = 30.0
+"""One that lived so long was no failure."""
 PATIENT_TRIES = 4
 """After so many a terminal works by itself."""
 RELAYED = "http://ibtui"
@@ -187,15 +190,17 @@ class AttachedRuntime(LocalRuntime):
         """Follow the supervisor; come back to it, or to a new one, when it is gone without a word."""
         tries = 0
         while self._link is not None:
+            began = self.clock.monotonic()
             try:
                 async for news in self._link.changes():
-                    tries = 0
                     self._hear(news)
                     if news.ended:
                         break
                 else:
                     raise Lost("The keep-alive went away.")
             except IbtuiError:
+                if self.clock.monotonic() - began > STEADY_S:
+                    tries = 0  # else one that dies again and again would be started for ever
                 if tries == 0:
                     self._board.event(
                         "keep-alive",
@@ -208,12 +213,15 @@ class AttachedRuntime(LocalRuntime):
                     await self._let_go("it is gone, and there is no other")
                     return
                 continue
-            if news.ended != "reload":
+            if news.ended == REPLACED:
+                await self._find_again(0)
+            elif news.ended != RELOAD:
                 self._finds = False  # whoever ended it does not want another one at once
                 self._keeper.stop()
                 await self._let_go(news.ended)
                 return
-            await self.clock.sleep(AGAIN_S[0])
+            else:
+                await self.clock.sleep(AGAIN_S[0])
 
     async def _find_again(self, tries: int) -> None:
         await self.clock.sleep(AGAIN_S[min(tries, len(AGAIN_S) - 1)])

@@ -17,12 +17,11 @@ from ibtui.service import wire
 from ibtui.service.board import Told
 from ibtui.service.local import LocalRuntime
 from ibtui.service.runtime import Progress
+from ibtui.service.wire import RELOAD
 
 if TYPE_CHECKING:
     from ibtui.core.client import IbkrClient
 
-RELOAD = "reload"
-"""As the reason of an end: it begins again at once, with new settings."""
 FRESH_S = 0.9
 """A look is not repeated sooner, whoever asks: the session may be asked once a second (web-api.md §1.6)."""
 

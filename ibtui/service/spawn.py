@@ -58,14 +58,21 @@ async def ensure(settings: Settings) -> Link:
 
 
 async def up_to_date(link: Link, settings: Settings) -> Link:
-    """A supervisor that began with other settings reads them anew; returns it.
+    """A supervisor that began with other settings reads them anew, one of another version is replaced.
+
+    One that has settings of its own (`ibtui serve`) is left as it is.
 
     Raises:
-        IbtuiError: it does not answer.
+        IbtuiError: it does not answer, or no other one could be started.
     """
     ours = await asyncio.to_thread(digest, settings)
-    theirs = (await link.truth(brief=True)).digest
-    if theirs in ("", ours):
+    theirs = await link.truth(brief=True)
+    if not theirs.digest:
+        return link
+    if theirs.version != ibtui.__version__:
+        await end(theirs.profile, wire.REPLACED)
+        return await asyncio.to_thread(ensure_now, settings)
+    if theirs.digest == ours:
         return link
     await link.do("reload", variables=variables(settings, config.environment()))
     with contextlib.suppress(TimeoutError):  # it kept its own, and its time line says why
@@ -87,7 +94,7 @@ async def _come_back(link: Link, ours: str) -> None:
 def digest(settings: Settings) -> str:
     """What a supervisor works with: profile, addresses, and whether there is a gateway to start."""
     profile = settings.chosen()
-    what = (profile, settings.addresses, starts_one(profile), ibtui.__version__)
+    what = (profile, settings.addresses, starts_one(profile))
     return hashlib.sha256(repr(what).encode()).hexdigest()
 
 
@@ -124,7 +131,7 @@ def _start(settings: Settings) -> subprocess.Popen[bytes]:
     """The process: a session of its own, settings on standard input, its report on standard output."""
     name = settings.chosen().name
     env = config.environment()
-    orders = wire.Orders(profile=name, config=str(settings.path), variables=variables(settings, env))
+    orders = wire.Orders(profile=name, variables=variables(settings, env))
     log = log_path(name)
     paths.private(log.parent)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -158,7 +165,8 @@ def variables(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
     """What of an environment the settings are made of; it goes through the pipe."""
     profile = settings.chosen()
     named = {getattr(profile, secret).env for secret in SECRETS}
-    return {name: value for name, value in env.items() if value and (name in named or name.startswith(_OURS))}
+    found = {name: value for name, value in env.items() if name in named or name.startswith(_OURS)}
+    return {**found, "IBTUI_CONFIG": str(settings.path)}
 
 
 def log_path(profile: str) -> Path:

@@ -24,9 +24,10 @@ from ibtui.config import Settings
 from ibtui.errors import IbtuiError, UsageError
 from ibtui.service import spawn
 from ibtui.service.door import Door, own_user_alone
-from ibtui.service.kept import RELOAD, KeptRuntime
+from ibtui.service.kept import KeptRuntime
 from ibtui.service.place import KEEPING, Mark, Place
 from ibtui.service.relay import Relay
+from ibtui.service.wire import RELOAD
 
 IDLE_S = 180.0
 """Seconds without anything to keep, and nobody attached, until it ends by itself."""

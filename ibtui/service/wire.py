@@ -15,6 +15,12 @@ ROOT: Final = "/ibtui"
 """Our own paths begin so; everything else on the socket is the gateway's."""
 
 
+RELOAD: Final = "reload"
+"""As the reason of an end: it begins again at once, with new settings."""
+REPLACED: Final = "a newer ibtui takes its place"
+"""As the reason of an end: another one is there in a moment."""
+
+
 class Truth(Struct, frozen=True, kw_only=True):
     """All that a supervisor knows."""
 
@@ -49,7 +55,7 @@ class News(Struct, frozen=True, kw_only=True, omit_defaults=True):
     events: list[Event] = []
     log: list[str] = []
     ended: str = ""
-    """It ends now: `reload` (and is there again at once), else why."""
+    """It ends now, and why; `RELOAD` and `REPLACED` are no end for those who follow."""
 
 
 class Trouble(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -127,10 +133,8 @@ class Orders(Struct, frozen=True, kw_only=True):
     """What a new supervisor reads from its standard input."""
 
     profile: str
-    config: str
-    """Path of the settings file, which need not exist."""
     variables: dict[str, str] = {}
-    """Of the environment: what the settings are made of. Some are secrets."""
+    """Of the environment: what the settings are made of, their file among it. Some are secrets."""
 
     def __repr__(self) -> str:
         return f"Orders({self.profile!r})"

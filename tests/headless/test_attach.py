@@ -187,6 +187,29 @@ def test_settings_that_have_changed_since(run: Run, kept: Sim, start_sim: Callab
     assert done.code == 4 and other.url in done.out
 
 
+def test_settings_in_another_file(run: Run, kept: Sim, tmp_path: Path) -> None:
+    assert run("gateway", "start").code == 0
+    pid = pid_of()
+    other = tmp_path / "other.toml"
+    other.write_text(config.default_path().read_text() + "yield_minutes = 7\n")
+    other.chmod(0o600)
+    began = time.monotonic()
+    assert run("gateway", "start", "--config", str(other)).code == 0
+    assert time.monotonic() - began < 4 and pid_of() == pid
+
+
+def test_one_of_another_version_is_replaced(
+    run: Run, kept: Sim, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("gateway", "start").code == 0
+    pid = pid_of()
+    reader = Reader(spawn("positions", "--watch"))
+    until(lambda: reader.lines)
+    monkeypatch.setattr("ibtui.__version__", "99.0")
+    assert run("gateway", "start").code == 0
+    assert pid_of() != pid and not is_supervisor(pid)
+
+
 def test_ended_by_a_signal_the_files_are_gone(run: Run, kept: Sim) -> None:
     assert run("gateway", "start").code == 0
     pid = pid_of()

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import sys
-from pathlib import Path
 
 import msgspec
 
@@ -36,7 +35,7 @@ def supervise() -> int:
             _let_go_of_the_terminal()
 
     def load() -> Settings:
-        return config.load(Path(orders.config), flags={"profile": orders.profile})
+        return config.load(flags={"profile": orders.profile})
 
     from ibtui.service.supervisor import Supervisor
 

@@ -144,8 +144,10 @@ def test_what_it_is_given() -> None:
         "PYTHONPATH": "/evil",
     }
     assert spawn.environment(env) == {k: env[k] for k in ("PATH", "XDG_STATE_HOME", "LC_ALL", "JAVA_HOME")}
-    assert set(spawn.variables(settings, env)) == {"MY_WORD", "IBTUI_UI_THEME", "IB_AUTH_PASSWORD"}
-    orders = wire.Orders(profile="paper", config="/c", variables={"MY_WORD": "secret"})
+    assert set(spawn.variables(settings, env)) == {
+        *("MY_WORD", "IBTUI_UI_THEME", "IB_AUTH_PASSWORD", "IBTUI_CONFIG")
+    }
+    orders = wire.Orders(profile="paper", variables={"MY_WORD": "secret"})
     assert "secret" not in repr(orders) and "secret" not in repr(wire.Held("me", "secret"))
     assert "secret" not in repr(wire.Wish(variables={"MY_WORD": "secret"}))
 
