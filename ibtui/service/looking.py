@@ -94,5 +94,19 @@ def policy_of(profile: Profile, *, keeper: bool) -> Policy:
 
 def means_of(profile: Profile, host: Host, entry: Entry, held: Credentials | None) -> Means:
     """What can be done without a person, as far as is known without asking a source."""
-    source = profile.direct or bool(profile.password and profile.username)
-    return Means(password=held is not None or source, revive=host.ours, stuck=host.stuck, facts=entry.facts)
+    # The source is of the profile's user: it must not put another one in the place of who was there.
+    same = entry.user.lower() in ("", profile.username.lower())
+    source = profile.direct or bool(profile.password and profile.username and same)
+    return Means(
+        password=held is not None or source,
+        factor=not entry.by or _answers_itself(profile, entry),
+        revive=host.ours,
+        stuck=host.stuck,
+        facts=entry.facts,
+    )
+
+
+def _answers_itself(profile: Profile, entry: Entry) -> bool:
+    """Whether any second factor is answered without a person. Trying would send text messages at night."""
+    twilio = profile.twilio_sid and profile.twilio_token
+    return bool(profile.totp_secret or twilio or entry.facts.logins_left)

@@ -374,8 +374,8 @@ class Machine:
             return 'log in (the profile says relogin = "off")'
         if self._stop:
             return self._stop
-        if not self._means.password:
-            return "log in: no password is at hand here"
+        if self._means.missing:
+            return f"log in: {self._means.missing}"
         if facts.attempts >= facts.limit:
             return f"log in: {facts.attempts} of {facts.limit} attempts are used"
         return ""

@@ -50,13 +50,22 @@ class Means:
     """What can be done without a person, as last read.
 
     `password`: there is a source of the profile's, or one that is held. `revive`: the gateway
-    that ran last was a process of ours; `stuck`: it lives and does not answer.
+    that ran last was a process of ours; `stuck`: it lives and does not answer. `factor`: as far
+    as is known, no second factor is wanted that only a person can give.
     """
 
     password: bool = False
     revive: bool = False
     stuck: bool = False
+    factor: bool = True
     facts: LoginFacts = LoginFacts()
+
+    @property
+    def missing(self) -> str:
+        """What a login without a person lacks; empty for nothing."""
+        if not self.password:
+            return "no password is at hand here"
+        return "" if self.factor else "its second factor needs a person"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ibtui import paths
-from ibtui.auth.effects import Credentials
+from ibtui.auth.effects import Answer, Challenge, Code, Credentials
 from ibtui.config import Profile, Settings
 from ibtui.errors import GatewayFault
 from ibtui.profile import Source
@@ -91,19 +91,6 @@ async def control(sim: Sim, path: str, body: dict[str, Any] | None = None) -> An
 async def proofs(sim: Sim) -> int:
     """Password proofs that the login host has seen."""
     return len([row for row in await control(sim, "logins") if row["action"] == "COMPLETEAUTH"])
-
-
-async def test_a_lost_login_is_renewed_from_its_source(live_sim: Sim, tmp_path: Path) -> None:
-    password = source(tmp_path, live_sim.user()["password"])
-    async with kept(**at(live_sim, password=password)) as runtime:
-        await runtime.start_keeping()
-        await until(lambda: runtime.status.ready, runtime)
-        await control(live_sim, "session", {"action": "logout"})
-        await until(lambda: "logging in again" in words(runtime), runtime)
-        await until(lambda: runtime.status.ready and runtime.keeping.why == "", runtime)
-        assert runtime.keeping.mode == "on" and runtime.keeping.last is not None
-        assert runtime.keeping.next_reset is not None
-        assert await proofs(live_sim) == 1
 
 
 async def test_who_is_not_the_keeper_changes_nothing(live_sim: Sim, tmp_path: Path) -> None:
@@ -216,6 +203,26 @@ def _pid() -> int:
     return int(json.loads((paths.run_dir("default") / "gateway.pid").read_text())["pid"])
 
 
+async def test_a_factor_that_a_person_gave_is_not_asked_for_again(sim: Sim) -> None:
+    user = sim.user("4.2")
+    person = FixedAnswers(user["username"], Secret(user["password"]))
+
+    async def code(challenge: Challenge) -> Answer:
+        text = (await control(sim, "sms"))[-1]["body"]
+        return Code(Secret("".join(sign for sign in text if sign.isdigit())[:6]))
+
+    person.ask = code  # type: ignore[method-assign]
+    async with kept(**{**at(sim, relogin="memory"), "username": user["username"]}) as runtime:
+        await runtime.start_keeping()
+        await runtime.login(person)
+        sent = len(await control(sim, "sms"))
+        await control(sim, "session", {"action": "logout"})
+        await until(lambda: runtime.keeping.mode == "person", runtime)
+        await asyncio.sleep(0.8)
+        assert "second factor needs a person" in runtime.keeping.why
+        assert len(await control(sim, "sms")) == sent
+
+
 TELL = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read())"
 
 
@@ -228,6 +235,8 @@ async def test_the_time_line_goes_on_and_the_hook_is_told(live_sim: Sim, tmp_pat
         await control(live_sim, "session", {"action": "logout"})
         await until(lambda: "the session is ready" in words(runtime), runtime)
         await until(lambda: "the session is ready" in _read(tmp_path / "told"), runtime)
+        assert runtime.keeping.mode == "on" and runtime.keeping.last is not None
+        assert runtime.keeping.next_reset is not None and await proofs(live_sim) == 1
         before = list(runtime.events)
     told = [json.loads(line) for line in _read(tmp_path / "told").splitlines()]
     assert [one["text"] for one in told if one["source"] == "keep-alive"][:1] == [

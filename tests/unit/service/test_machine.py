@@ -161,6 +161,17 @@ def test_without_leave_or_means_a_person_is_asked_once(relogin: str, password: s
     assert sum(said in line for line in world.told) == 1
 
 
+def test_a_second_factor_that_needs_a_person_is_not_asked_for_at_night() -> None:
+    machine = Machine(ACTS, Moment(START, 0.0))
+    machine.asked(Moment(START, 0.0), "login")
+    means = Means(password=True, factor=False)
+    for at in (1.0, 4.0, 7.0):
+        now = Moment(START + timedelta(seconds=at), at)
+        machine.saw(now, Sight(Kind.LOGGED_OUT), means)
+        assert machine.next(now).deed is Deed.LOOK
+    assert machine.keeping.mode == "person" and "second factor needs a person" in machine.keeping.why
+
+
 def test_a_password_handed_over_later_is_used() -> None:
     world = started()
     world.password = ""
