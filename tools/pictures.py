@@ -104,7 +104,7 @@ async def take(folder: Path) -> None:
         runtime = app.runtime
         assert runtime is not None
         await runtime.logout()
-        app.open_wizard()
+        app.verbs.open_wizard()
         await _until(pilot, lambda: stands("Password"))
         app.screen.query_one("#username", Input).value = "demo123"
         await pilot.pause(0.5)

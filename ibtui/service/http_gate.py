@@ -7,7 +7,7 @@ could open no connection of its own.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -25,8 +25,8 @@ class Gate:
     def __init__(self, most: int = MOST, head_s: float = HEAD_S) -> None:
         self._most = most
         self._head_s = head_s
-        self._silent: set[RequestHandler[Any]] = set()
-        self.server: web.Server[Any] | None = None
+        self._silent: set[RequestHandler] = set()
+        self.server: web.Server | None = None
         """aiohttp's; set before the first connection."""
 
     def __call__(self) -> asyncio.BaseProtocol:
@@ -39,7 +39,7 @@ class Gate:
         asyncio.get_running_loop().call_later(self._head_s, self._look, made)
         return made
 
-    def _look(self, made: RequestHandler[Any]) -> None:
+    def _look(self, made: RequestHandler) -> None:
         if made in self._silent:
             self._silent.discard(made)
             made.force_close()
