@@ -205,8 +205,8 @@ class Keeper:
         try:
             status = await self._look()
         finally:
-            if self._looks == looks and not self._board.acting:
-                self.saw()  # it failed before it saw anything: no reason to try again at once
+            if self._looks == looks:
+                self._machine.missed(self._moment())
         if status.ready and not self._board.acting:
             try:
                 await self._ready()

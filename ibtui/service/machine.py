@@ -166,6 +166,10 @@ class Machine:
         """There is news: look at once."""
         self._look_now = True
 
+    def missed(self, now: Moment) -> None:
+        """A look has ended and says nothing: it failed, or a person did something meanwhile."""
+        self._looked, self._look_now, self._look_by = now.mono, False, now.mono + self._look_s
+
     def look_by(self, at: float) -> None:
         """Something is not as it should be: look again no later than `at` (monotonic)."""
         self._look_by = min(self._look_by, at)
@@ -204,7 +208,7 @@ class Machine:
 
     def _look_at(self, now: Moment) -> float:
         kind = self._sight.kind if self._sight is not None else None
-        if self._look_now or kind is None:
+        if self._look_now:
             return now.mono
         if kind is Kind.READY:
             keeps = self.policy.keeps and not self._paused
@@ -274,13 +278,8 @@ class Machine:
                 self._tell("the session is ready")
             elif plan.why:
                 self._tell(plan.why, "info" if plan.mode == "on" else "warn")
-        self.keeping = changed(
-            old,
-            mode=plan.mode,
-            why=plan.why,
-            until=plan.until,
-            next_reset=reset.next_reset(self.policy.region, now.wall),
-        )
+        night = reset.next_reset(self.policy.region, now.wall)
+        self.keeping = changed(old, mode=plan.mode, why=plan.why, until=plan.until, next_reset=night)
         return plan
 
     def _tell(self, text: str, level: str = "info") -> None:

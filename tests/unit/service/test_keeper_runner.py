@@ -119,6 +119,21 @@ async def test_a_deed_that_fails_is_no_busy_loop(kind: Kind, name: str, error: E
     assert 2 <= world.calls[name] <= 40, world.said
 
 
+async def test_a_look_that_says_nothing_is_no_reason_to_act() -> None:
+    """It began before a person's login was done, and what it saw is no longer so."""
+    world = World()
+    await world.run(30.0)
+    world.keeper.asked("login")
+    world.sight = Sight(Kind.LOGGED_OUT)
+    saw, world.keeper.saw = world.keeper.saw, lambda: None  # type: ignore[method-assign]
+    looks = world.calls["look"]
+    await world.run(20.0)
+    assert world.calls["login"] == 0 and 3 <= world.calls["look"] - looks <= 8
+    world.keeper.saw = saw  # type: ignore[method-assign]
+    await world.run(20.0)
+    assert world.calls["login"] >= 1
+
+
 async def test_a_process_that_died_is_started_again() -> None:
     world = World()
     await world.run(30.0)
