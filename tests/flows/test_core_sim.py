@@ -147,7 +147,7 @@ async def test_a_gap_is_caught_up(live_sim: Any) -> None:
 
         async def later() -> Any:
             await held.wait()
-            return await client._present()
+            return await client._presenter()()
 
         stream._session = later
         await control(live_sim, "sockets", {"action": "drop"})
