@@ -108,8 +108,8 @@ class KeptRuntime(LocalRuntime):
     async def _act(self, verb: str, wish: wire.Wish, progress: Progress) -> None:
         match verb:
             case "start":
-                self.idle = False
                 await self.start_gateway(progress)
+                self.idle = False
             case "stop":
                 await self.stop_gateway()
                 self.idle = True

@@ -18,6 +18,7 @@ import msgspec
 import platformdirs
 
 from ibtui import paths
+from ibtui.auth import lock
 from ibtui.errors import IbtuiError
 
 LONGEST = 100
@@ -66,6 +67,14 @@ class Place:
             return msgspec.json.decode(self.lock.read_bytes(), type=Mark)
         except (OSError, msgspec.DecodeError):
             return None
+
+    def taken(self) -> bool:
+        """Whether somebody holds the lock now."""
+        try:
+            with lock.held(self.lock, KEEPING, timeout=0):
+                return False
+        except IbtuiError:
+            return self.lock.exists()
 
     def write(self, mark: Mark | None) -> None:
         """Put the mark into the lock file in place, for the lock hangs on the file; None empties it."""

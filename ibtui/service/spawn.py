@@ -205,24 +205,28 @@ async def end(profile: str, why: str) -> int:
         IbtuiError: it does not end.
     """
     link = await asyncio.to_thread(find, profile)
-    mark = Place.of(profile).mark()
-    if link is None:
+    place = Place.of(profile)
+    mark = place.mark()
+    if mark is None or (link is None and not await asyncio.to_thread(place.taken)):
         return 0
     try:
-        await link.do("end", why=why)
-    except Lost:
-        pass  # it went while it answered
+        if link is None:
+            os.kill(mark.pid, signal.SIGTERM)  # it lives, but its socket has gone
+        else:
+            await link.do("end", why=why)
+    except (Lost, ProcessLookupError):
+        pass  # it went meanwhile
     except IbtuiError:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(link.pid, signal.SIGTERM)
-    if not await asyncio.to_thread(_gone, Place.of(profile), mark):
-        raise IbtuiError(f"The keep-alive (pid {link.pid}) does not end.", f"Run: kill -9 {link.pid}")
-    return link.pid
+            os.kill(mark.pid, signal.SIGTERM)
+    if not await asyncio.to_thread(_gone, place, mark):
+        raise IbtuiError(f"The keep-alive (pid {mark.pid}) does not end.", f"Run: kill -9 {mark.pid}")
+    return mark.pid
 
 
-def _gone(place: Place, mark: Mark | None) -> bool:
+def _gone(place: Place, mark: Mark) -> bool:
     deadline = time.monotonic() + END_S
-    while place.mark() == mark:
+    while place.mark() == mark and place.taken():
         if time.monotonic() >= deadline:
             return False
         _nap(_POLL_S)

@@ -98,6 +98,7 @@ class Supervisor:
                 before, self._runtime = self.runtime, await self._made(settings)
                 self._runtime.follow(before)
                 await before.close()
+                path = await asyncio.to_thread(_again, stack, place, path)
 
     async def _made(self, settings: Settings) -> KeptRuntime:
         digest = "" if self._doors else await asyncio.to_thread(spawn.digest, settings)
@@ -140,7 +141,7 @@ class Supervisor:
             self._begin(runtime, died)
             await stack.enter_async_context(_on_socket(path, door, runtime))
             listening()
-            why = await self._over(runtime, door)
+            why = await self._over(runtime, door, path)
             door.end(why)
         return why
 
@@ -153,7 +154,8 @@ class Supervisor:
         else:
             runtime.event("keep-alive", f"runs on its own (pid {os.getpid()})")
 
-    async def _over(self, runtime: KeptRuntime, door: Door) -> str:
+    async def _over(self, runtime: KeptRuntime, door: Door, path: Path) -> str:
+        """Wait for the end; says why."""
         feed = runtime.subscribe()
         useless_since: float | None = None
         while True:
@@ -170,6 +172,8 @@ class Supervisor:
                 async with asyncio.timeout(min(LOOK_S, self._idle_s / 2) or LOOK_S):
                     await feed.wait()
             feed.drain()
+            if not await asyncio.to_thread(path.exists):
+                return RELOAD  # whoever cleans up such folders has locked everybody out
 
     async def _leave(self) -> None:
         runtime = self.runtime
@@ -212,6 +216,16 @@ def _prepare(place: Place) -> tuple[Path, int]:
     path.unlink(missing_ok=True)
     place.write(Mark(os.getpid(), str(path)))
     return path, before.pid if before is not None else 0
+
+
+def _again(stack: contextlib.AsyncExitStack, place: Place, path: Path) -> Path:
+    """Where to listen in the next round: as before, unless that place has gone."""
+    if path.parent.exists():
+        return path
+    path = place.new_socket()
+    place.write(Mark(os.getpid(), str(path)))
+    stack.callback(_clear, place, path)
+    return path
 
 
 def _clear(place: Place, path: Path) -> None:

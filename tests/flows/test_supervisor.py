@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ibtui import config
 from ibtui.auth.effects import Credentials
 from ibtui.core.models import Lamp
 from ibtui.errors import GatewayFault, IbtuiError, LoginRefused, PersonNeeded, UsageError
@@ -24,11 +26,13 @@ from tests.supervising import settings_at, supervisor_at, terminal, texts, until
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks follow each other quickly, so that tests need not wait."""
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Looks follow each other quickly, so that tests need not wait; what a pipe gave is forgotten."""
     monkeypatch.setattr(keeper, "LOOK_S", 0.4)
     monkeypatch.setattr(keeper, "TICKLE_S", 1.2)
     monkeypatch.setattr(keeper, "BREATH_S", 0.2)
+    yield
+    config.hand_over({})
 
 
 def answers_of(sim: Sim, password: str = "") -> FixedAnswers:
@@ -293,3 +297,17 @@ async def test_enrolling_and_meaning_are_told(sim: Sim, tmp_path: Path) -> None:
         with pytest.raises(IbtuiError):
             await one.enroll(answers_of(sim, "wrong"), Secret("1234"))
         await until(lambda: any(event.source == "ibkey" for event in supervisor.runtime.events))
+
+
+async def test_a_socket_that_was_cleaned_away(live_sim: Sim, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ibtui.service.supervisor.LOOK_S", 0.2)
+    settings = settings_at(live_sim)
+    async with supervisor_at(settings), terminal(settings) as one:
+        await one.refresh()
+        mark = Place.of("default").mark()
+        assert mark is not None
+        Path(mark.socket).unlink()
+        assert find("default") is None and Place.of("default").taken()
+        await until(lambda: find("default") is not None)
+        await until(lambda: one.attached and one.status.ready)
+    assert not Place.of("default").taken()
