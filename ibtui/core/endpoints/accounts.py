@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ibtui.core.endpoints.common import Call, flag, get, label, mapping, post, rest_of, rows, strings, text
+from ibtui.core.endpoints.common import (
+    Call,
+    flag,
+    get,
+    label,
+    mapping,
+    post,
+    read_all,
+    rest_of,
+    strings,
+    text,
+)
 from ibtui.core.models import Account, Accounts
 
 _KNOWN = frozenset({"id", "accountId", "accountTitle", "displayName", "accountAlias", "currency", "type"})
@@ -42,7 +53,7 @@ def read_brokerage(body: Any) -> Accounts:
 
 def read_portfolio(body: Any) -> list[Account]:
     """`/portfolio/accounts`, one `Account` a row."""
-    return [found for row in rows(body) if (found := _account(row)) is not None]
+    return read_all(body, _account)
 
 
 def _account(row: dict[str, Any]) -> Account | None:

@@ -7,11 +7,12 @@ where text is documented and the reverse.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
+T = TypeVar("T")
 _NOTHING = frozenset({"", "null", "N/A", "None", "NA"})
 
 
@@ -104,6 +105,11 @@ def rows(value: Any) -> list[dict[str, Any]]:
     if isinstance(value, list):
         return [row for row in value if isinstance(row, dict)]
     return []
+
+
+def read_all(body: Any, read: Callable[[dict[str, Any]], T | None]) -> list[T]:
+    """What `read` makes of the objects in a list; those it makes nothing of are left out."""
+    return [found for row in rows(body) if (found := read(row)) is not None]
 
 
 def strings(value: Any) -> tuple[str, ...]:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ibtui.core.endpoints.common import Call, get, integer, label, mapping, post, rest_of, rows, text
+from ibtui.core.endpoints.common import (
+    Call,
+    get,
+    integer,
+    label,
+    mapping,
+    post,
+    read_all,
+    rest_of,
+    rows,
+    text,
+)
 from ibtui.core.models import Contract
 
 
@@ -56,7 +67,7 @@ def schedule(conid: int) -> Call:
 
 def read_search(body: Any) -> list[Contract]:
     """The rows of `search`; the security types stand in `extra["sections"]`."""
-    return [found for row in rows(body) if (found := _contract(row)) is not None]
+    return read_all(body, _contract)
 
 
 def read_stocks(body: Any) -> dict[str, list[Contract]]:
@@ -88,7 +99,7 @@ def _listing(symbol: str, company: Mapping[str, Any], row: Mapping[str, Any]) ->
 
 def read_secdef(body: Any) -> list[Contract]:
     """The rows of `secdef`; several when weekly expiries share a month."""
-    return [found for row in rows(body) if (found := _contract(row)) is not None]
+    return read_all(body, _contract)
 
 
 def read_info(body: Any) -> Contract | None:

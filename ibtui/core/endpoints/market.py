@@ -13,6 +13,7 @@ from ibtui.core.endpoints.common import (
     mapping,
     milliseconds,
     post,
+    read_all,
     rest_of,
     rows,
     text,
@@ -57,7 +58,7 @@ def unsubscribe_all() -> Call:
 
 def read_quotes(body: Any) -> list[Quote]:
     """The rows of `snapshot`; a row without fields yet gives an empty quote."""
-    return [found for row in rows(body) if (found := read_quote(row)) is not None]
+    return read_all(body, read_quote)
 
 
 def read_quote(row: Mapping[str, Any]) -> Quote | None:

@@ -16,6 +16,7 @@ from ibtui.core.endpoints.common import (
     mapping,
     milliseconds,
     post,
+    read_all,
     rest_of,
     rows,
     strings,
@@ -162,7 +163,7 @@ def order_extra(row: Mapping[str, Any]) -> dict[str, Any]:
 def read_orders(body: Any) -> list[Order]:
     """The rows of `live`; use them even when `snapshot` is false (§4.1)."""
     found = body if isinstance(body, list) else mapping(body).get("orders")
-    return [order for row in rows(found) if (order := read_order(row)) is not None]
+    return read_all(found, read_order)
 
 
 def read_order(row: Mapping[str, Any]) -> Order | None:
@@ -175,7 +176,7 @@ def read_order(row: Mapping[str, Any]) -> Order | None:
 
 def read_executions(body: Any) -> list[Execution]:
     """The rows of `trades` or of a `str` frame."""
-    return [found for row in rows(body) if (found := read_execution(row)) is not None]
+    return read_all(body, read_execution)
 
 
 def read_execution(row: Mapping[str, Any]) -> Execution | None:

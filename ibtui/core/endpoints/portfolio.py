@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from ibtui.core.endpoints.common import (
     mapping,
     milliseconds,
     post,
+    read_all,
     rest_of,
     rows,
     text,
@@ -104,7 +106,7 @@ def pnl() -> Call:
 
 def read_positions(body: Any, account: str = "") -> list[Position]:
     """Rows of `positions` or `/portfolio2`; `account` stands in where a row names none."""
-    return [found for row in rows(body) if (found := _position(row, account)) is not None]
+    return read_all(body, partial(_position, account=account))
 
 
 def _position(row: dict[str, Any], account: str) -> Position | None:

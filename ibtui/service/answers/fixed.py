@@ -32,7 +32,23 @@ def no_code(challenge: Challenge) -> PersonNeeded:
     )
 
 
-class FixedAnswers:
+class NobodyHere:
+    """What is said to every question where no person is."""
+
+    async def ask(self, challenge: Challenge) -> Answer:
+        """Raises PersonNeeded: nobody is here to answer."""
+        raise no_code(challenge)
+
+    async def choose(self, offered: tuple[str, ...]) -> str | Cancel:
+        """Raises PersonNeeded: nobody is here to choose."""
+        raise no_choice(offered)
+
+    async def confirm(self, text: str) -> bool:
+        """Nobody is here to say yes."""
+        return False
+
+
+class FixedAnswers(NobodyHere):
     """Gives one user name and password; has no second factor of its own."""
 
     has_password = True
@@ -52,18 +68,6 @@ class FixedAnswers:
         if not name:
             raise PersonNeeded("No user name was given.", "Add --user NAME, or username to the profile.")
         return Credentials(name, self._password)
-
-    async def ask(self, challenge: Challenge) -> Answer:
-        """Raises PersonNeeded: nobody is here to answer."""
-        raise no_code(challenge)
-
-    async def choose(self, offered: tuple[str, ...]) -> str | Cancel:
-        """Raises PersonNeeded: nobody is here to choose."""
-        raise no_choice(offered)
-
-    async def confirm(self, text: str) -> bool:
-        """Nobody is here to say yes."""
-        return False
 
     def note(self, note: Note) -> None:
         """Narrate on standard error."""

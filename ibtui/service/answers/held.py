@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ibtui.auth.effects import Answer, Cancel, Challenge, Credentials, Note
+from ibtui.auth.effects import Credentials, Note
 from ibtui.errors import PersonNeeded
-from ibtui.service.answers.fixed import no_choice, no_code
+from ibtui.service.answers.fixed import NobodyHere
 
 
-class HeldAnswers:
+class HeldAnswers(NobodyHere):
     """Gives what is held; without it `AutoAnswers` asks the profile's source before coming here."""
 
     def __init__(self, held: Credentials | None) -> None:
@@ -27,18 +27,6 @@ class HeldAnswers:
                 "Log in; a password source in the profile makes that unnecessary.",
             )
         return self._held
-
-    async def ask(self, challenge: Challenge) -> Answer:
-        """Raises PersonNeeded: nobody is here to answer."""
-        raise no_code(challenge)
-
-    async def choose(self, offered: tuple[str, ...]) -> str | Cancel:
-        """Raises PersonNeeded: nobody is here to choose."""
-        raise no_choice(offered)
-
-    async def confirm(self, text: str) -> bool:
-        """Nobody is here to say yes."""
-        return False
 
     def note(self, note: Note) -> None:
         """Nobody watches; the outcome goes to the time line."""
