@@ -85,11 +85,6 @@ def test_it_is_detached_and_knows_no_secret(
     log = paths.log_dir() / "keep-default.log"
     assert proc.joinpath("fd/1").resolve() == proc.joinpath("fd/2").resolve() == log.resolve()
     assert log.stat().st_mode & 0o777 == 0o600
-    # It logs in again by itself: the password's source came with the settings.
-    sim.control("session", {"action": "logout"})
-    until(lambda: run("status").code == 4, 20)
-    until(lambda: sum(row["path"].endswith("/sso/Dispatcher") for row in sim.journal()) == 2, 40)
-    until(lambda: run("status").code == 0, 20)
 
 
 def test_a_typed_password_is_held_where_that_is_wanted(run: Run, sim: Sim, own_folders: Path) -> None:

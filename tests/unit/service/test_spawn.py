@@ -199,6 +199,37 @@ def test_an_error_of_another_version_is_an_error() -> None:
     assert type(wire.Trouble(kind="Backoff", what="x").error()) is IbtuiError
 
 
+def test_a_terminal_loads_no_web_server() -> None:
+    code = "import sys, ibtui.service.runtimes, ibtui.service.commands.supervise\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert not {"aiohttp", "textual", "httpx", "ibtui.service.door"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("said", [b"", b"nonsense", b'{"variables": {}}'])
+def test_it_is_not_for_people(said: bytes) -> None:
+    words = [sys.executable, "-m", "ibtui", "supervise"]
+    done = subprocess.run(words, input=said, capture_output=True, timeout=30)
+    assert done.returncode == 2 and b"started by ibtui itself" in done.stderr and not done.stdout
+
+
+async def test_one_that_lives_without_a_socket_is_ended_by_a_signal(short: Path) -> None:
+    place = Place.of("paper")
+    path = place.new_socket()
+    place.lock.touch(mode=0o600)
+    code = "import fcntl, sys, time\nf = open(sys.argv[1], 'r+')\nfcntl.flock(f, 2)\nprint(1, flush=True)\n"
+    holder = subprocess.Popen(
+        [sys.executable, "-I", "-c", code + "time.sleep(30)", str(place.lock)], stdout=subprocess.PIPE
+    )
+    with holder:
+        assert holder.stdout is not None and holder.stdout.readline()
+        place.write(Mark(holder.pid, str(path)))
+        assert place.taken() and await spawn.end("paper", "") == holder.pid
+        assert holder.wait(10) == -15
+    assert not place.taken() and await spawn.end("paper", "") == 0
+
+
 async def test_nobody_to_end() -> None:
     assert await spawn.end("default", "") == 0
 
