@@ -339,7 +339,10 @@ class AttachedRuntime(LocalRuntime):
     async def login(self, answers: Answers, *, factor: str = "") -> None:
         link = await self.attach()
         if link is None:
-            await super().login(answers, factor=factor)
+            try:
+                await super().login(answers, factor=factor)
+            finally:
+                self._entry.given = None  # nobody here logs in again
             return
         entered = False
         self._entering = True
@@ -361,7 +364,7 @@ class AttachedRuntime(LocalRuntime):
 
     async def _entered(self, link: Link, entered: bool) -> None:
         """Tell the supervisor whose login it was, and give it the password it may hold."""
-        given = self._entry.given
+        given, self._entry.given = self._entry.given, None
         with contextlib.suppress(Lost):  # then there is nobody to keep it
             if not entered:
                 await self._do("facts", user=self._entry.named)

@@ -60,6 +60,20 @@ async def test_two_terminals_see_the_same(sim: Sim) -> None:
         assert any("logged out" in text for text in texts(one))
 
 
+async def test_a_typed_password_lies_with_the_supervisor_alone(sim: Sim) -> None:
+    settings = settings_at(sim, relogin="memory")
+    async with supervisor_at(settings) as supervisor, terminal(settings) as one, terminal(settings) as two:
+        await one.login(answers_of(sim))
+        held = supervisor.runtime._keeper.held
+        assert held is not None and held.username == sim.user()["username"]
+        assert one._entry.given is None and one._keeper.held is None
+        await two.logout()
+        assert supervisor.runtime._keeper.held is None
+    async with terminal(settings) as alone:
+        await alone.login(answers_of(sim))
+        assert alone._entry.given is None and alone._keeper.held is None
+
+
 async def test_a_login_is_seen_elsewhere_while_it_runs_and_when_it_fails(sim: Sim) -> None:
     settings = settings_at(sim)
     async with supervisor_at(settings), terminal(settings) as one, terminal(settings) as two:
