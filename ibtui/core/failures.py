@@ -40,7 +40,10 @@ def decode(content: bytes) -> Any:
     Raises:
         msgspec.DecodeError: not JSON.
     """
-    return _decoder.decode(content)
+    try:
+        return _decoder.decode(content)
+    except RecursionError:
+        raise msgspec.DecodeError("it goes too deep") from None
 
 
 def words(content: bytes, limit: int = 300) -> str:

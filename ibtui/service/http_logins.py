@@ -58,7 +58,7 @@ def read(body: bytes, content_type: str) -> Asked:
     if content_type == "application/json" or content_type.endswith("+json"):
         try:
             found = msgspec.json.decode(body) if body.strip() else {}
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise UsageError("The body is not JSON.") from None
     elif content_type == "application/x-www-form-urlencoded":
         try:

@@ -48,7 +48,7 @@ def _body(data: str | None) -> Any:
     text = sys.stdin.read() if data == "-" else data
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UsageError(f"--data is not JSON: {error}.", "Example: --data '{\"conid\":265598}'") from None
 
 

@@ -99,6 +99,7 @@ def test_a_body_is_read(body: bytes, kind: str) -> None:
         (b"username=+&password=pw", FORM, http_texts.REQUIRED),
         (b"username=me&password=pw", "text/plain", http_texts.REQUIRED),
         (b"{", JSON, "not JSON"),
+        (b"[" * 16_000, JSON, "not JSON"),
         (b'{"username":"\xff"}', JSON, "not JSON"),
         (b"username=me&password=\xff", FORM, "not a form"),
         (b"a=1&" * 60, FORM, "not a form"),
