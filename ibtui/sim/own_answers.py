@@ -16,14 +16,18 @@ from ibtui.sim.sso import LOGIN_PAGE, through_gateway
 UPSTREAM = "https://api.ibkr.com"
 """The gateway's `proxyRemoteHost` as delivered: where it leads whoever asks for a path it does not know."""
 ANYBODY = "*"
-_METHODS = "POST,GET,OPTIONS,DELETE,PUT"
-_OTHERS = ("/v1/", "/sso/", "/sim/", twilio.PREFIX, download.PATH.rpartition("/")[0] + "/")
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "POST,GET,OPTIONS,DELETE,PUT",
+    "Access-Control-Allow-Headers": "Content-Type,portal,Cookie",
+}
+_PASSED_ON = ("/v1/api/", "/v1/portal/", "/sso/")
+_OTHERS = ("/sim/", twilio.PREFIX, download.PATH.rpartition("/")[0] + "/")
 _DEMO = "<!doctype html><title>Client Portal Gateway</title><p>The gateway's own example page.</p>"
 
 
 def routes() -> list[web.RouteDef]:
-    """The two pages that need no login and no IBKR."""
-    return [web.get("/", _root), web.get("/demo/", _demo)]
+    """The pages that need no login and no IBKR, whatever the method."""
+    return [web.route("*", "/", _root), web.route("*", "/demo", _demo), web.route("*", "/demo/", _demo)]
 
 
 async def _root(request: web.Request) -> web.StreamResponse:
@@ -40,27 +44,28 @@ def plays_gateway(request: web.Request) -> bool:
 
 
 def leads_away(request: web.Request) -> web.Response | None:
-    """302 to the same path at IBKR, for a path that no part played here knows."""
+    """302 to the same path at IBKR, without its query, for a path that no part played here knows."""
     if not isinstance(request.match_info.http_exception, web.HTTPNotFound) or not plays_gateway(request):
         return None
-    if request.path.startswith(_OTHERS):
+    if request.path.startswith((*_PASSED_ON, *_OTHERS)):
         return None
-    return web.Response(status=302, headers={"Location": UPSTREAM + request.raw_path})
+    path = "/" + request.rel_url.raw_path.lstrip("/")
+    return web.Response(status=302, headers={"Location": UPSTREAM + path})
 
 
 def of_origin(request: web.Request, allowed: str) -> web.Response | None:
     """The answer to a web page that the gateway gives in IBKR's place; None: the request goes on.
 
     `allowed` is `cors.origin.allowed`: an expression for the whole `Origin`, empty for nobody. A
-    request without `Origin` goes on whatever it is.
+    request without `Origin`, and an OPTIONS that is no preflight, go on whatever they are.
     """
     origin = request.headers.get("Origin")
     if origin is None or not plays_gateway(request):
         return None
     if not _fits(allowed, origin):
-        return web.Response(status=403, text="CORS Rejected - Invalid origin")
-    if request.method == "OPTIONS":
-        return web.Response(status=204, headers={"Access-Control-Allow-Methods": _METHODS})
+        return web.Response(status=403, reason="CORS Rejected - Invalid origin")
+    if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+        return web.Response(status=204, headers=_PREFLIGHT)
     return None
 
 

@@ -191,7 +191,7 @@ class Simulator:
         app.add_routes(
             [
                 *own_answers.routes(),
-                web.get("/clear", self._clear),
+                web.route("*", "/clear", self._clear),
                 web.get("/sso/Login", self.sso.page),
                 web.get("/sso/ping", self.sso.ping),
                 web.post("/sso/Authenticator", self.sso.authenticator),
@@ -351,10 +351,10 @@ class Simulator:
 
     async def _handled(self, request: web.Request, handler: Any) -> web.StreamResponse:
         if request.match_info.http_exception is not None:
-            life = self._life(request)
-            if request.path.startswith("/v1/") and (life is None or life.over):
+            away, life = own_answers.leads_away(request), self._life(request)
+            if away is None and request.path.startswith("/v1/") and (life is None or life.over):
                 raise Refusal(401, None)
-            return own_answers.leads_away(request) or not_found()
+            return away or not_found()
         return await handler(request)  # type: ignore[no-any-return]
 
 
