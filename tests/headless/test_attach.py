@@ -196,6 +196,7 @@ def test_settings_in_another_file(run: Run, kept: Sim, tmp_path: Path) -> None:
 def test_one_of_another_version_is_replaced(
     run: Run, kept: Sim, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    kept.control("quirks", {"cold_replies": False})
     assert run("gateway", "start").code == 0
     pid = pid_of()
     reader = Reader(spawn("positions", "--watch"))
