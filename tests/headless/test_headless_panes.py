@@ -12,6 +12,10 @@ from decimal import Decimal
 
 import pytest
 
+from ibtui.core.models import Position
+from ibtui.core.store import Store
+from ibtui.core.wire.decode import MarketData
+from ibtui.service.commands.panes import PANES
 from ibtui.service.output import contract, pretty
 from tests.conftest import Sim
 from tests.headless.conftest import Run, Spawn
@@ -146,12 +150,14 @@ def test_watch_ends_at_a_signal_without_a_traceback(at: Sim, spawn: Spawn, numbe
     assert family(process.pid) == [process.pid]
 
 
-def test_positions_tell_whether_they_are_live(run: Run, at: Sim, spawn: Spawn) -> None:
+def test_positions_tell_whether_they_are_live(run: Run, at: Sim) -> None:
     assert {row["live"] for row in run("positions", "--json").json} == {False}
-    process = spawn("positions", "--watch", "--json")
-    read_until(process, '"live":true')
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    store, pane = Store(), PANES["positions"]
+    found = Position(account="DU1", conid=265598, description="AAPL", position="1.0")
+    store.replace_positions("DU1", [found])
+    assert pane.document(store, found)["live"] is False
+    store.apply(MarketData(265598, {"31": "1.5"}, 1))
+    assert pane.document(store, found)["live"] is True
 
 
 def test_watch_prints_changes_only(at: Sim, spawn: Spawn) -> None:
