@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from ibtui.core.models import Keeping
 from ibtui.errors import Competing, IbtuiError, NotLoggedIn
 from ibtui.service import reset
-from ibtui.service.pace import CALM_S, Pace
+from ibtui.service.pace import CALM_S, LASTED_S, Pace
 from ibtui.service.sight import Kind, Means, Moment, Policy, Sight
 from ibtui.service.steps import DOING, Deed, Next, Plan, Told, changed, drift, needs_person, span, wall_of
 
@@ -40,11 +40,7 @@ TAKE_BACK = "t takes it over, or ibtui login --take-over"
 
 
 class Machine:
-    """One profile's keep-alive. `tickle_s`, `look_s`: seconds between looks at a ready session, and else.
-
-    Attributes:
-        keeping: how it stands, as of the last call.
-    """
+    """One profile's keep-alive. `tickle_s`, `look_s`: seconds between looks at a ready session, and else."""
 
     def __init__(self, policy: Policy, now: Moment, *, tickle_s: float = 30.0, look_s: float = 3.0) -> None:
         self.policy = policy
@@ -70,17 +66,18 @@ class Machine:
         self._yield: tuple[datetime, float] | None = None
         self._dead: float | None = None
         self._up_since = now.mono
-        self._cause = ""
+        self._last_told = self._cause = ""
         """Why the session has probably ended."""
         self._login = Pace((10.0, 60.0, 300.0, 600.0))
+        self._spent = Pace((10.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0))
         self._open = Pace((15.0, 30.0, 60.0, 120.0, 300.0))
         self._take = Pace((60.0, 300.0, 900.0, 1800.0))
         self._revive = Pace((5.0, 15.0, 60.0, 300.0))
         self._unseen = ""
         """A deed has `worked` or `failed`, and what came of it is not seen yet."""
         self._told: list[Told] = []
-        self._last_told = ""
         self.keeping = Keeping(mode="on" if policy.keeps else "off")
+        """How it stands, as of the last call."""
         self._reckon(now)
 
     # What happens to it ------------------------------------------------------------
@@ -118,6 +115,7 @@ class Machine:
             self._dead, self._cause = None, "the gateway was started anew"
         elif error is None and deed is Deed.LOGIN:
             self._open.forget()
+            self._spent.spend(now.mono)
         elif error is not None:
             self._failed(now, deed, error)
         self._reckon(now)
@@ -142,7 +140,7 @@ class Machine:
             self._yield = None
         if verb == "login":
             self._paused, self._wanted = "", True
-        for pace in (self._login, self._open, self._take, self._revive):
+        for pace in (self._login, self._spent, self._open, self._take, self._revive):
             pace.forget()
         self._look_now, self._unseen = True, "worked"
         self._reckon(now)
@@ -187,10 +185,8 @@ class Machine:
 
     def begin(self, now: Moment, deed: Deed) -> None:
         """A deed is about to be done; tells the time line why."""
-        if deed is Deed.LOGIN:
-            self._tell(f"logging in again: {self._because(now)}")
-        elif deed is Deed.REVIVE:
-            self._tell("starting the gateway again")
+        if deed in (Deed.LOGIN, Deed.REVIVE):
+            self._tell(DOING[deed] + (f": {self._because(now)}" if deed is Deed.LOGIN else ""))
 
     def _because(self, now: Moment) -> str:
         """Why the login has ended."""
@@ -221,6 +217,8 @@ class Machine:
         if old is Kind.READY and now.mono - self._since >= CALM_S:
             for pace in (self._login, self._open, self._take):
                 pace.forget()
+            if now.mono - self._since >= LASTED_S:
+                self._spent.forget()
         if new is Kind.DOWN and now.mono - self._up_since >= CALM_S:
             self._revive.forget()
         if old in (None, Kind.DOWN) and new is not Kind.DOWN:
@@ -361,6 +359,10 @@ class Machine:
         due = self._login.due(self._since + (RESET_S if window else SURE_S))
         # Only when a second look agrees: one odd reply is no reason to log in.
         deed = Deed.LOGIN if self._same else None
+        # Counted are logins that worked: each may have cost one of IB Key's answers, of which there are few.
+        if self._means.facts.logins_left is not None and (spent := self._spent.due(0.0)) > due:
+            why = f"{why} again and again, and each login costs one of IB Key's answers"
+            return Plan("waiting", why, deed, spent, wall_of(now, spent))
         if self._login.tries:
             told = f"{why}; IBKR is in {window.name}" if window else f"{why}; trying again"
             return Plan("waiting", told, deed, due, wall_of(now, due))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 CALM_S = 600.0
 """Seconds of good health after which the next trouble is a first one again."""
+LASTED_S = 3600.0
+"""A session that has lasted so long was worth its login."""
 
 
 @dataclass(slots=True)

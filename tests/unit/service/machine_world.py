@@ -54,6 +54,8 @@ class World:
     rival: bool = False
     away_until: float = 0.0
     record: guard.Record = guard.Record()
+    answers: int | None = None
+    """What IB Key has left; each login that works costs one."""
     heard: float = 0.0
     """When it was last asked anything."""
     odd: list[Sight] = field(default_factory=list)
@@ -151,7 +153,9 @@ class World:
     @property
     def means(self) -> Means:
         waits = guard.waiting(self.record, self.now.wall)
-        facts = LoginFacts(attempts=self.record.attempts, limit=LIMIT.limit, wait_until=waits)
+        facts = LoginFacts(
+            attempts=self.record.attempts, limit=LIMIT.limit, wait_until=waits, logins_left=self.answers
+        )
         return Means(password=bool(self.password), revive=self.ours, stuck=self.stuck, facts=facts)
 
     def look(self) -> Sight:
@@ -182,6 +186,7 @@ class World:
         if self.code == "wrong":
             raise CodeRefused("IBKR refused the code.")
         self.record = guard.Record()
+        self.answers = self.answers and self.answers - 1
         self.sso, self.brokerage, self.heard = True, False, self.mono
         self.opens_at = self.mono + 3.0
         self.pass_(4.0)

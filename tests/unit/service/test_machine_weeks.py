@@ -127,3 +127,27 @@ def test_a_week_of_nights() -> None:
     assert 6 <= len(world.sent) <= 8, "one login a night"
     assert sum("IBKR's nightly reset" in line for line in world.told) >= 6
     check(world)
+
+
+@pytest.mark.parametrize("life", [30.0, 660.0])
+def test_a_session_that_never_lasts_does_not_use_up_ib_key(life: float) -> None:
+    """Another program with the same user name logs in each time, say: two keep-alives, a phone."""
+
+    class Fought(World):
+        in_at = 0.0
+
+        def pass_(self, seconds: float) -> None:
+            super().pass_(seconds)
+            if self.sso and self.mono - self.in_at > life:
+                self.sso = self.brokerage = False
+
+        def login(self) -> None:
+            super().login()
+            self.in_at = self.mono
+
+    world = Fought(policy=Policy(acts=True), answers=93)
+    world.in_at = world.mono
+    world.log_in()
+    world.run(7 * 86_400.0)
+    assert 5 < len(world.sent) < 60 and world.answers == 93 - len(world.sent)
+    assert any("again and again, and each login costs" in text for text in world.told)
