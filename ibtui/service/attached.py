@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 AGAIN_S = (0.2, 1.0, 2.0, 5.0, 10.0)
 """Pauses before each attempt to find or start a supervisor after one has died."""
+VALUES_S = 3.0
+"""Until values are asked for again that did not come; a new supervisor does not know what is used up."""
 STEADY_S = 30.0
 """One that lived so long was no failure."""
 PATIENT_TRIES = 4
@@ -70,6 +72,7 @@ class AttachedRuntime(LocalRuntime):
         """What the supervisor said last."""
         self._mirroring: asyncio.Task[None] | None = None
         self._mirror_tasks = Tasks(self._keeper.failed)
+        self._reviving: asyncio.Task[None] | None = None
         self._attaching = asyncio.Lock()
 
     # What is known -----------------------------------------------------------------
@@ -81,13 +84,11 @@ class AttachedRuntime(LocalRuntime):
 
     @property
     def login_facts(self) -> LoginFacts:
-        theirs = self._theirs
-        return super().login_facts if self._link is None or theirs is None else theirs.facts
+        return super().login_facts if self._link is None or self._theirs is None else self._theirs.facts
 
     @property
     def keeping(self) -> Keeping:
-        theirs = self._theirs
-        return super().keeping if self._link is None or theirs is None else theirs.keeping
+        return super().keeping if self._link is None or self._theirs is None else self._theirs.keeping
 
     def _take(self, truth: wire.Truth) -> None:
         """Everything but time line and log, which the change stream alone brings."""
@@ -135,12 +136,17 @@ class AttachedRuntime(LocalRuntime):
         # Facts and keep-alive are shown with the lamps.
         self._hub.publish([Change("status", "*")])
         self._note_loss()
-        if theirs.status.ready and self._wanted and not self._live.begun and not self._closed:
-            self._mirror_tasks.start(self._alive_again(), "live again")
+        idle = self._reviving is None or self._reviving.done()
+        if idle and theirs.status.ready and self._wanted and not self._live.begun and not self._closed:
+            self._reviving = self._mirror_tasks.start(self._alive_again(), "live again")
 
     async def _alive_again(self) -> None:
-        with contextlib.suppress(IbtuiError):  # the next change of the lamps tries again
-            await self.go_live()
+        """Load values as long as the session is ready and they are missing."""
+        while self.status.ready and not self._live.begun:
+            try:
+                await self.go_live()
+            except IbtuiError:
+                await self.clock.sleep(VALUES_S)
 
     # Finding and losing it -----------------------------------------------------------
 
