@@ -100,6 +100,19 @@ def refuse_existing(folder: Path, go_on: str = "") -> None:
         )
 
 
+def refuse_place(folder: Path) -> None:
+    """Where keys cannot be written; asked before minutes are spent on making them.
+
+    Raises:
+        UsageError: it is no folder and cannot become one, or others may write to it.
+    """
+    there = next(it for it in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(it))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"Keys cannot be written to {folder}.", "Name another folder: --folder NEW")
+    if there == folder.absolute():
+        files.check_folder(folder, strict=False)
+
+
 def write(folder: Path, made: KeySet) -> None:
     """Write the five files (0600; a new folder 0700), all or none of them.
 

@@ -226,8 +226,10 @@ class Setup:
         content = self.fields().json()
         path = self.result
         try:
-            if path.exists() and path.read_bytes() != content:
-                path.replace(path.with_suffix(".json.old"))
+            before = path.read_bytes() if path.exists() else content
+            if before != content:
+                # A copy, for whatever moment this ends at: the profile has one that is whole.
+                paths.write_private(path.with_suffix(".json.old"), before)
             paths.write_private(path, content)
         except OSError as error:
             raise IbtuiError(f"{path} could not be written: {error.strerror}.", "Make room.") from None

@@ -87,6 +87,23 @@ def test_keygen_into_a_folder_of_ones_own(run: Run, quick_keys: None, tmp_path: 
     assert again.code == 2 and f"--import '{target}'" in again.err
 
 
+def test_keygen_refuses_a_place_before_it_makes_anything(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def made(_: object) -> None:
+        raise AssertionError("too late")
+
+    monkeypatch.setattr("ibtui.service.keymaking.make", made)
+    file = tmp_path / "file"
+    file.write_text("x")
+    everybodys = tmp_path / "everybodys"
+    everybodys.mkdir()
+    everybodys.chmod(0o777)
+    for folder, said in ((file / "new", "cannot be written to"), (everybodys, "open to")):
+        result = run("oauth", "keygen", "--folder", str(folder))
+        assert result.code == 2 and said in result.err, result
+
+
 def test_a_whole_registration_is_imported_checked_and_written_without_a_terminal(
     run: Run, tmp_path: Path
 ) -> None:

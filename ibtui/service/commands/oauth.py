@@ -57,6 +57,7 @@ async def _make(profile: str, folder: Path | None) -> tuple[KeySet, Path]:
     known = folder is None and bool(setup.state.keys)
     go_on = "ibtui oauth configure" if known else ""
     await asyncio.to_thread(keyfiles.refuse_existing, target, go_on)
+    await asyncio.to_thread(keyfiles.refuse_place, target)
     made = await make_with_clock()
     if folder is None:
         await asyncio.to_thread(setup.take_keys, made)

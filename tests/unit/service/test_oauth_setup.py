@@ -141,6 +141,20 @@ def test_a_change_asks_for_another_test(folder: Path) -> None:
     assert json.loads((folder / "oauth1.json").read_text())["accessToken"] == TOKEN.upper()
 
 
+def test_a_disk_that_refuses_leaves_what_was_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = complete(folder)
+    before = setup.write(NOW).read_bytes()
+    setup.set_access_token(TOKEN.upper())
+    real = paths.write_private
+    nowhere = Path("/dev/null/nowhere")
+    monkeypatch.setattr(
+        paths, "write_private", lambda at, it: real(at if at.suffix == ".old" else nowhere, it)
+    )
+    with pytest.raises(IbtuiError, match="could not be written"):
+        setup.write(NOW)
+    assert setup.result.read_bytes() == before
+
+
 def test_new_keys_never_take_the_place_of_old_ones(folder: Path) -> None:
     setup = complete(folder)
     before = (folder / "keys" / "private_signature.pem").read_bytes()
