@@ -70,6 +70,9 @@ def read(body: bytes, content_type: str) -> Asked:
     name, password, totp = (fields.get(key) for key in ("username", "password", "totpSecret"))
     if not isinstance(name, str) or not isinstance(password, str) or not name.strip() or not password:
         raise UsageError(REQUIRED)
+    if not name.strip().isprintable():
+        # Whatever IBKR leaves out of it would be another name to the guard.
+        raise UsageError("username holds characters that no user name has.")
     if totp and not isinstance(totp, str):
         raise UsageError("totpSecret must be a text.")
     return Asked(name, Secret(password), Secret(totp) if totp else None)

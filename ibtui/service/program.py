@@ -122,6 +122,9 @@ def risks_of(profile: Profile) -> list[str]:
         found.append(f"{conf} lets every address in: it needs ips with both allow and deny.")
     if _ANY_PAGE.search(text):
         found.append(f"{conf} lets any web page use the session: take origin.allowed out of cors.")
+    if conf.parent.stat().st_mode & 0o002:
+        # It comes first on the class path.
+        found.append(f"Anybody may put programs into {conf.parent}, and java runs them: chmod o-w it.")
     return found
 
 

@@ -100,6 +100,8 @@ def test_a_body_is_read(body: bytes, kind: str) -> None:
         (b"username=me&password=pw", "text/plain", http_texts.REQUIRED),
         (b"{", JSON, "not JSON"),
         (b"[" * 16_000, JSON, "not JSON"),
+        (b'{"username":"me\\u0000","password":"pw"}', JSON, "no user name has"),
+        (b"username=me%E2%80%8B&password=pw", FORM, "no user name has"),
         (b'{"username":"\xff"}', JSON, "not JSON"),
         (b"username=me&password=\xff", FORM, "not a form"),
         (b"a=1&" * 60, FORM, "not a form"),

@@ -124,6 +124,8 @@ def test_what_an_own_configuration_risks_is_told(home: Path, text: str, says: li
         == risks()
         == []
     )
+    home.chmod(0o777)
+    assert "java runs them" in risks("bin/run.sh", "mine.yaml")[-1]
 
 
 def test_the_node_services_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
