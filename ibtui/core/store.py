@@ -57,6 +57,10 @@ class Missed(Struct, frozen=True):
         return f"{fills}, {statuses} missed"
 
 
+LINES = 100
+"""Market data lines an account has by default (§7.8)."""
+
+
 class Store(Amounts):
     """Accounts, positions, quotes, orders, executions and amounts of one session.
 

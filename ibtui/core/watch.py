@@ -13,7 +13,7 @@ from ibtui.core.feed import Change, Hub
 from ibtui.core.link import StreamState
 from ibtui.core.load import Loader
 from ibtui.core.models import Position, number
-from ibtui.core.store import Store
+from ibtui.core.store import LINES, Store
 from ibtui.core.stream import Stream
 from ibtui.core.topics import Subscription
 from ibtui.core.wire import decode as wire
@@ -22,8 +22,6 @@ from ibtui.errors import IbtuiError
 
 FIELDS = ("31", "73", "75", "78", "79", "80", "82", "83", "84", "86")
 """What is asked for of each position's contract (§5.8)."""
-LINES = 100
-"""Market data lines an account has by default (§7.8)."""
 RECONCILE_S = 120.0
 """While orders work: the stream can go quiet without a sign (§7.7)."""
 AFTER_FILL_S = 2.0

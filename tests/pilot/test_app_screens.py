@@ -11,6 +11,7 @@ from textual.events import Key
 from textual.widgets import Input
 
 from ibtui.core.models import Account, Execution, LedgerRow, Pnl, Position, Quote
+from ibtui.core.wire import decode as wire
 from ibtui.ui.widgets.live_table import LiveTable
 from tests import fakes
 from tests.pilot.driving import make_app, running, says, shows, text, until
@@ -44,6 +45,30 @@ async def test_wider_terminals_get_more_columns(width: int, titles: tuple[str, .
     async with running(fakes.FakeRuntime(), (width, 40)) as pilot:
         await pilot.press("2")
         await shows(pilot, *titles)
+
+
+async def test_positions_beyond_the_streamed_ones_are_marked_stale() -> None:
+    runtime = fakes.FakeRuntime()
+    many = [
+        Position(account=fakes.ACCOUNT, conid=900 + n, description=f"S{n:03}", position="1", market_price="2")
+        for n in range(101)
+    ]
+    async with running(runtime) as pilot:
+        await pilot.press("2")
+        await shows(pilot, "AAPL")
+        runtime.hub.publish(runtime.store.replace_positions(fakes.ACCOUNT, many))
+        await shows(pilot, "S000")
+        table = pilot.app.screen.query_one(LiveTable)
+
+        def stale() -> set[str]:
+            return {key for key in table.keys if table.get_row(key).dim}
+
+        assert len(stale()) == 101
+        runtime.hub.publish(runtime.store.apply(wire.MarketData(903, {"31": "2.50"})))
+        await until(pilot, lambda: len(stale()) == 100)
+        assert f"{fakes.ACCOUNT}:903" not in stale()
+        runtime.hub.publish(runtime.store.replace_positions(fakes.ACCOUNT, many[:100]))
+        await until(pilot, lambda: not stale())
 
 
 async def test_loading_is_not_the_same_as_none() -> None:

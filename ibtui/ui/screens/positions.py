@@ -10,6 +10,7 @@ from textual.binding import BindingType
 from textual.widget import Widget
 
 from ibtui.core.models import Position
+from ibtui.core.store import LINES
 from ibtui.ui.messages import PnlChanged, PositionsChanged, SummaryChanged
 from ibtui.ui.present import positions as present
 from ibtui.ui.present.spans import Line, width
@@ -76,6 +77,9 @@ class PositionsScreen(TablePane):
         store = self.ibtui.store
         quote = store.quotes.get(position.conid) if store is not None else None
         row = present.row(position, quote, self._ctx)
+        # More contracts than IBKR streams: the rest is as old as its last snapshot.
+        if store is not None and len(self._by_conid) > LINES and not store.is_live(position):
+            row = replace(row, dim=True)
         return replace(row, group=getattr(position, self._group) or "") if self._group else row
 
     def on_positions_changed(self, message: PositionsChanged) -> None:
