@@ -21,7 +21,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "coverage.json"
         command = [
-            *(sys.executable, "-m", "pytest", "-q", "-n", str(max(2, (os.cpu_count() or 2) + 1))),
+            # Most of them wait for sockets, processes and IBKR's budgets: more workers than cores.
+            *(sys.executable, "-m", "pytest", "-q", "-n", str(3 * (os.cpu_count() or 2))),
             # The drills wait for real time-outs; they have a word of their own: make drill.
             *("--dist", "loadgroup", "--durations", "10", "--ignore", "tests/drill"),
             *("--cov", "--cov-report", f"json:{report}", *sys.argv[1:]),
