@@ -25,9 +25,9 @@ def _segments(path: str) -> list[str]:
         if plain == path:
             break
         path = plain
-    # `..` may be resolved by us, by a proxy or by nobody: it takes no name away.
     names = (_ODD.sub("", raw.split(";", 1)[0]) for raw in path.replace("\\", "/").lower().split("/"))
-    return [name for name in names if name.strip(".")]
+    # `..` may be resolved by us, by a proxy or by nobody: it takes no name away.
+    return [name for name in names if name]
 
 
 def _names_orders(segments: list[str], words: tuple[str, ...]) -> bool:
@@ -35,6 +35,11 @@ def _names_orders(segments: list[str], words: tuple[str, ...]) -> bool:
         return False
     below = segments[segments.index("iserver") + 1 :]
     return any(segment.startswith(words) for segment in below)
+
+
+def leads_up(path: str) -> bool:
+    """True when `path` has a `..` in it, however it is spelled: it could leave the API for any page."""
+    return ".." in _segments(path)
 
 
 def changes_orders(method: str, path: str) -> bool:

@@ -27,7 +27,7 @@ from ibtui.core.address import API, Address
 from ibtui.core.lean import httpx
 from ibtui.core.oauth import REFUSED, OAuth
 from ibtui.core.pacing import Pacing, interval
-from ibtui.core.readonly import changes_orders
+from ibtui.core.readonly import changes_orders, leads_up
 from ibtui.core.relayed import Asked, Given
 from ibtui.core.signed import Signed
 from ibtui.core.trust import Trust
@@ -172,14 +172,14 @@ class Rest:
         if verb not in _METHODS:
             raise UsageError(f"{verb or 'An empty word'} is not an HTTP method.")
         self.address.api(path)
-        if not self.read_only:
-            return
         overrides = any("method" in name.lower() for name in headers or ())
-        if overrides or changes_orders(verb, path):
+        if self.read_only and (overrides or changes_orders(verb, path)):
             raise TradingLocked(
                 f"{verb} {path.split('?', 1)[0]} changes orders, but trading is locked; nothing was sent.",
                 "Unlock trading for this profile if that is what you want.",
             )
+        if leads_up(path):
+            raise UsageError("The path leads upwards (..); nothing was sent.", "Write it in full.")
 
     async def _once(
         self,

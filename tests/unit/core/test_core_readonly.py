@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ibtui.core.readonly import changes_orders
+from ibtui.core.readonly import changes_orders, leads_up
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,16 @@ def test_changes(method: str, path: str) -> None:
 )
 def test_does_not_change(method: str, path: str) -> None:
     assert not changes_orders(method, path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/../../gw/api/v1/x", "/%2e%2e/x", "/x/%252e./", "/x/..;a/y", "/x\\..\\y", "/%3F/../x", "/.%00./x"],
+)
+def test_leads_up(path: str) -> None:
+    assert leads_up(path)
+
+
+@pytest.mark.parametrize("path", ["/iserver/accounts?x=../y", "/x/./y", "/x/...y/a..b", "//x//"])
+def test_does_not_lead_up(path: str) -> None:
+    assert not leads_up(path)

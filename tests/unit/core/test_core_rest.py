@@ -274,7 +274,7 @@ async def test_plain_http_elsewhere_only_if_allowed() -> None:
     await Rest("http://[::1]:5000").close()
 
 
-@pytest.mark.parametrize("path", ["https://evil.example/x", "/a b", "/a\r\nX: y"])
+@pytest.mark.parametrize("path", ["https://evil.example/x", "/a b", "/a\r\nX: y", "/../../gw/x", "/%2e%2e/x"])
 async def test_paths_that_are_refused(gateway: Gateway, path: str) -> None:
     with pytest.raises(UsageError):
         await ask(gateway, path)
