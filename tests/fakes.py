@@ -113,7 +113,7 @@ class FakeRuntime:
         ]
         self.login_facts = LoginFacts()
         self.keeping = Keeping(mode="on")
-        self.skew, self.problem = 0.0, ""
+        self.skew, self.problem, self.attempt = 0.0, "", 0
         """What challenges carry."""
         self.calls: list[str] = []
         self.hub = Hub()
@@ -174,6 +174,7 @@ class FakeRuntime:
             if not await answers.confirm(f"attempt {number} of {limit} - go on?"):  # type: ignore[attr-defined]
                 raise PersonNeeded("It was not confirmed.", "Log in again.")
             self.calls.append("confirmed")
+        answers.note(Note(Step.PASSWORD, attempt=self.attempt or self.login_facts.attempts + 1))
         answers.note(Note(Step.PASSWORD, "proving the password"))
         self.login_facts = structs.replace(self.login_facts, attempts=self.login_facts.attempts + 1)
         await self._verb("login")

@@ -63,6 +63,8 @@ class Note:
     step: Step
     text: str = ""
     done: bool = False
+    attempt: int = 0
+    """Which attempt of the user name begins, 1 at first; 0 where the note is about something else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ class GuardedLogin:
 
     async def _permit(self, answers: AutoAnswers, vault: Vault) -> None:
         try:
-            await asyncio.to_thread(vault.permit)
+            permit = await asyncio.to_thread(vault.permit)
         except Backoff as wait:
             vault.person = True
             permit = await asyncio.to_thread(vault.permit)
@@ -176,6 +176,7 @@ class GuardedLogin:
             )
             if not await answers.confirm(text):
                 raise wait from None
+        answers.note(Note(Step.PASSWORD, attempt=permit.number))
 
     # The login -----------------------------------------------------------------------------
 

@@ -110,6 +110,15 @@ async def test_a_wrong_clock_and_a_slip_are_mentioned() -> None:
         await shows(pilot, "▲ This machine's clock is 12 s behind IBKR's", "▲ That was not sent")
 
 
+async def test_the_attempt_is_the_one_of_the_user_name_that_was_typed() -> None:
+    runtime = fakes.FakeRuntime(fakes.NOBODY, factors=("4.2",))
+    runtime.login_facts = LoginFacts(attempts=1, limit=4)  # another user name's
+    runtime.attempt = 3
+    async with running(runtime) as pilot:
+        await log_in(pilot)
+        await shows(pilot, "waiting", "This is attempt 3 of 4")
+
+
 async def test_a_wrong_code_has_its_page() -> None:
     runtime = fakes.FakeRuntime(fakes.NOBODY, factors=("4.2",))
     async with running(runtime) as pilot:

@@ -172,6 +172,9 @@ class Wizard(Stepped):
         """Where the login is."""
         if self.left:
             return
+        if note.attempt:
+            self._number = note.attempt  # of the user name that was typed; the facts may be of another
+            return
         if note.step is Step.FACTOR and note.text and not factors.names_only(note.text):
             self._remark = note.text
         if self.page == "code" and note.step is Step.FACTOR and not note.done:
