@@ -190,7 +190,7 @@ class Rest:
         headers: Mapping[str, str] | None,
     ) -> Any:
         what = f"{verb} {path.split('?', 1)[0]}"
-        request = self._api.build_request(
+        request = self._built(
             verb,
             self.address.api(path),
             params=_query(path, params),
@@ -204,6 +204,12 @@ class Rest:
         async with self.pacing.slot(verb, path):
             response = await self._exchange(self._api, request, what)
         return self._read(response, what)
+
+    def _built(self, verb: str, url: str, **parts: Any) -> httpx.Request:
+        try:
+            return self._api.build_request(verb, url, **parts)
+        except (httpx.InvalidURL, UnicodeError):
+            raise UsageError("The request is too long, or holds what is no text.", "Correct it.") from None
 
     async def _post(self, url: str, headers: Mapping[str, str], content: bytes) -> tuple[int, bytes]:
         """A token request, which is not signed as the others are; see `oauth.Post`."""
@@ -246,7 +252,7 @@ class Rest:
         if not asked.path.startswith(("/v1/", "/sso/")):
             raise UsageError("Only paths below /v1/ and /sso/ are passed on.")
         self._check(asked.method, asked.path, None)
-        request = self._api.build_request(
+        request = self._built(
             asked.method,
             self.address.origin + asked.path,
             content=asked.body or None,

@@ -281,6 +281,21 @@ async def test_paths_that_are_refused(gateway: Gateway, path: str) -> None:
     assert gateway.seen == []
 
 
+@pytest.mark.parametrize(
+    ("path", "parts"),
+    [
+        ("/" + "a" * 70_000, {}),
+        ("/\udcff", {}),
+        ("/x", {"params": {"a": "\udcff"}}),
+        ("/x", {"headers": {"x": "\u2028"}}),
+    ],
+)
+async def test_what_http_cannot_carry(gateway: Gateway, path: str, parts: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="too long, or holds"):
+        await ask(gateway, path, **parts)
+    assert gateway.seen == []
+
+
 async def test_unknown_method(gateway: Gateway) -> None:
     with pytest.raises(UsageError):
         await ask(gateway, method="BREW")
