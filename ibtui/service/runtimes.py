@@ -27,7 +27,8 @@ async def open_runtime(
     """
     profile = settings.chosen()
     link = await asyncio.to_thread(find, profile.name) if profile.mode != "demo" and not alone else None
-    if link is not None and spawns and spawn.wanted(profile):
+    if link is not None and spawns:
+        # Also where the profile is not to be kept alive any more: it is the old settings' process.
         try:
             link = await spawn.up_to_date(link, settings)
         except IbtuiError:

@@ -183,6 +183,10 @@ async def test_a_terminal_with_other_settings_has_them_read(live_sim: Sim) -> No
         kept[0] = replace(kept[0], profiles={"default": profile})
         async with terminal(kept[0], spawns=True):
             assert supervisor.runtime.profile.yield_minutes == 7
+        kept[0] = replace(kept[0], profiles={"default": replace(profile, keep_alive=False)})
+        async with terminal(kept[0], spawns=True) as one:
+            assert one.attached and one.keeping.mode == "off"
+            assert not supervisor.runtime.profile.keep_alive
 
 
 async def test_one_for_each_profile(live_sim: Sim) -> None:
