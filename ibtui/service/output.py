@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,8 @@ from ibtui.core.models import Lamp, Status, number
 from ibtui.errors import IbtuiError, ReaderGone
 
 LAMPS = ("gateway", "sso", "brokerage")
+
+_KEY = re.compile(r"\b\w here, or ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,11 @@ class Col:
 def safe(text: str) -> str:
     """Foreign text without control characters: a terminal must not obey it."""
     return "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
+
+
+def next_step(fix: str) -> str:
+    """A fix in words of the command line: `s here, or ibtui …` names a key of the screen, too."""
+    return _KEY.sub("", fix)
 
 
 def out(text: str = "") -> None:
@@ -137,7 +145,7 @@ def lamp_json(lamp: Lamp) -> dict[str, Any]:
         "state": lamp.state,
         "since": lamp.since.isoformat() if lamp.since else None,
         "reason": lamp.reason,
-        "fix": lamp.fix,
+        "fix": next_step(lamp.fix),
     }
 
 
@@ -159,14 +167,15 @@ def status_text(status: Status) -> None:
         lamp_text(name, getattr(status, name))
     broken = next((name for name in LAMPS if getattr(status, name).state != "on"), None)
     if broken is not None:
-        fix = getattr(status, broken).fix
+        fix = next_step(getattr(status, broken).fix)
         out(f"→ {broken}: {safe(fix)}" if fix else f"→ {broken} is not ready")
 
 
 def error(problem: IbtuiError, as_json: bool) -> None:
     """An error for a person on stderr; with --json also as a document on stdout."""
     say(f"ibtui: {problem.what}")
-    if problem.fix:
-        say(f"       {problem.fix}")
+    fix = next_step(problem.fix)
+    if fix:
+        say(f"       {fix}")
     if as_json:
-        dump({"error": problem.what, "fix": problem.fix, "exit": problem.exit_code})
+        dump({"error": problem.what, "fix": fix, "exit": problem.exit_code})

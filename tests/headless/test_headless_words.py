@@ -89,6 +89,16 @@ def test_config_before_and_after_the_command(run: Run, tmp_path: Path) -> None:
         assert run(*words).out.strip() == str(other)
 
 
+def test_a_fix_names_no_key_of_the_screen(run: Run) -> None:
+    write_profile(f"https://127.0.0.1:{free_port()}")
+    for command in ("status", "doctor", "gateway status", "positions"):
+        for words in (command.split(), [*command.split(), "--json"]):
+            found = run(*words)
+            assert found.code == 3
+            assert "ibtui gateway install" in found.out + found.err
+            assert " here, or" not in found.out + found.err
+
+
 def test_json_before_the_command(run: Run) -> None:
     assert run("--json", "config", "check").json["ok"] is True
 

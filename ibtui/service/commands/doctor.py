@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from ibtui.core.models import Status
 from ibtui.service import doctor, output
@@ -25,6 +25,7 @@ def examine(context: Context) -> int:
             return await doctor.look(context.settings, runtime), runtime.status
 
     found, status = run(work())
+    found = [replace(one, fix=output.next_step(one.fix)) for one in found]
     first = next((one for one in found if one.state == "broken"), None)
     if context.as_json:
         output.dump({"ready": status.ready, "first_broken": first.link if first else None,

@@ -82,7 +82,7 @@ def _tell(context: Context, runtime: AttachedRuntime) -> int:
                 f"installed  {found.version or output.safe(found.path)}  built {found.built or 'unknown'}"
             )
         if lamp.fix and lamp.state != "on":
-            output.out(f"→ {output.safe(lamp.fix)}")
+            output.out(f"→ {output.safe(output.next_step(lamp.fix))}")
     if found is not None and (old := age(found, runtime.clock)):
         output.say(f"Note: {old}")
     return 0 if lamp.state == "on" else 3
