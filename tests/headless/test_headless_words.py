@@ -201,3 +201,8 @@ def test_json_documents_stay_json_when_the_words_are_wrong(run: Run) -> None:
     write_profile("https://localhost:5000")
     done = run("request", "GET", "/tickle", "--param", "x", "--json")
     assert json.loads(done.out)["exit"] == 2
+
+
+def test_waiting_for_no_number_of_seconds(run: Run) -> None:
+    done = run("wait", "ready", "--timeout", "nan")
+    assert done.code == 2 and "no number" in done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -163,6 +164,8 @@ def reset_attempts(context: Context, user: str | None, yes: bool) -> int:
 
 def wait_ready(context: Context, timeout: float) -> int:
     """Wait until all three lamps are on, at most `timeout` seconds; then as `status`."""
+    if math.isnan(timeout):
+        raise UsageError("nan is no number of seconds.", "Example: --timeout 120")
     from ibtui.service.runtimes import runtime_for
 
     async def work() -> Status:
