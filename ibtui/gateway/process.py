@@ -132,8 +132,12 @@ class GatewayProcess:
                 return await self.info()
             return None
         self._record = None
-        self._state = State.STOPPED
-        return await self._adopt_external()
+        if self._state is not State.EXTERNAL:  # which `wait_death` may be about to wait for
+            self._state = State.STOPPED
+        found = await self._adopt_external()
+        if found is None:
+            self._state = State.STOPPED
+        return found
 
     async def stop(self, grace: float = GRACE) -> bool:
         """End our process and everything in its group; False when there was none.

@@ -161,20 +161,22 @@ async def test_somebody_elses_gateway_is_external(tmp_path: Path) -> None:
     assert info.rss and info.program.startswith("python")
     assert info.since and theirs.since and abs((info.since - theirs.since).total_seconds()) < 5
     assert (await mine.health()).up and mine.ca_file is None
+    looking = asyncio.create_task(mine.adopt())
+    while not looking.done():  # a look is no end, not even for a moment
+        assert await asyncio.sleep(0, mine.state) is State.EXTERNAL
     with pytest.raises(GatewayFault, match="not started by ibtui"):
         await mine.stop()
     death = asyncio.create_task(mine.wait_death())
     await other.stop()
     assert (await asyncio.wait_for(death, 8)).reason == "it no longer answers"
-    assert (await mine.info()).state is State.STOPPED
+    assert mine.state is State.STOPPED
 
 
 async def test_external_that_went_is_noticed_by_info(tmp_path: Path) -> None:
     other = GatewayProcess(stand_in(tmp_path / "a", tied=False))
     theirs = await other.start()
     mine = GatewayProcess(stand_in(tmp_path / "b", port=theirs.port))
-    await mine.adopt()
-    await other.stop()
+    assert await mine.adopt() and await other.stop()
     assert (await mine.info()).state is State.STOPPED
 
 
