@@ -22,6 +22,8 @@ TICKLE_S = 15.0
 within 30 s of another program's coming (login.md §9.4), and then nothing tells that there was one."""
 LOOK_S = 3.0
 """How often a session that is not ready is looked at, at first."""
+PATIENT_S = 45.0
+"""Between two tickles while a verb of a person's takes its time."""
 BREATH_S = 1.0
 """Pause after a look or a deed, however much news there is."""
 AGAIN_S = 10.0
@@ -80,6 +82,7 @@ class Keeper:
         self._machine = Machine(policy, self._moment(), tickle_s=TICKLE_S, look_s=LOOK_S)
         self._shown = self._machine.keeping
         self._looks = 0
+        self._acting_since: float | None = None
         self.held: Credentials | None = None
         """A password for logging in again, in this process alone."""
 
@@ -159,7 +162,9 @@ class Keeper:
             if self._board.acting:
                 # A verb of a person's at work: what is seen now says nothing.
                 await self._clock.sleep(BREATH_S)
+                await self._tickle_beside()
                 continue
+            self._acting_since = None
             step = self._machine.next(self._moment())
             if step.at > self._clock.monotonic():
                 continue
@@ -171,6 +176,18 @@ class Keeper:
                 self.failed(error)
             self._told()
             await self._clock.sleep(BREATH_S)
+
+    async def _tickle_beside(self) -> None:
+        """A person may sit before a login for hours: a session that is alive meanwhile stays alive."""
+        now = self._clock.monotonic()
+        if self._acting_since is None:
+            self._acting_since = now
+        elif now - self._acting_since >= PATIENT_S:
+            self._acting_since = now
+            try:
+                await self._look()
+            except IbtuiError:
+                return  # told by the next look that counts
 
     async def _do(self, deed: Deed) -> None:
         if deed is Deed.LOOK:

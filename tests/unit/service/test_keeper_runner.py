@@ -149,7 +149,7 @@ async def test_nothing_is_done_while_a_person_does_something() -> None:
     before = world.calls.copy()
     with world.board.verb("sso", "logging in"):
         await world.run(300.0)
-    assert world.calls == before
+    assert {**world.calls, "look": 0} == {**before, "look": 0}, "it is kept alive, and nothing else"
 
 
 async def test_a_refusal_drops_what_is_held() -> None:
@@ -183,3 +183,11 @@ async def test_held_answers_ask_nobody() -> None:
         await held.choose(("4", "4.2"))
     assert await held.confirm("go on?") is False
     held.note(Note(Step.PASSWORD, "x"))
+
+
+async def test_a_session_stays_alive_while_a_person_sits_before_a_login() -> None:
+    world = World()
+    with world.board.verb("sso", "logging in"):
+        await world.run(600.0)
+    assert 10 <= world.calls["look"] <= 14, "a tickle each three quarters of a minute"
+    assert not world.calls["login"] and not world.calls["open"] and not world.calls["take"]
