@@ -21,6 +21,7 @@ from ibtui.config import LOOPBACK, Profile, Settings
 from ibtui.core.models import Keeping, Lamp, LoginFacts
 from ibtui.errors import IbtuiError
 from ibtui.profile import SECRETS
+from ibtui.service.lamps import TAKE_OVER
 
 if TYPE_CHECKING:
     from ibtui.service.runtime import Runtime
@@ -59,7 +60,7 @@ async def look(settings: Settings, runtime: Runtime) -> list[Finding]:
         lamp("gateway" if profile.mode == "gateway" else "token", status.gateway),
         lamp("login", status.sso),
         lamp("brokerage", status.brokerage),
-        keep_alive(profile, runtime.keeping),
+        keep_alive(profile, runtime.keeping, status.brokerage.state == "warn"),
     ]
     found += [*attempts(profile, runtime.login_facts), *await asyncio.to_thread(lambda: [*sources(profile)])]
     return found
@@ -167,12 +168,13 @@ def lamp(name: str, found: Lamp) -> Finding:
     return Finding(name, states.get(found.state, "broken"), reason or found.state, found.fix)
 
 
-def keep_alive(profile: Profile, keeping: Keeping) -> Finding:
-    """Who keeps the session alive."""
+def keep_alive(profile: Profile, keeping: Keeping, contested: bool = False) -> Finding:
+    """Who keeps the session alive; `contested`: another program holds the brokerage session."""
     if keeping.shared:
         why = f"{keeping.mode}{f': {keeping.why}' if keeping.why else ''}, outlives this terminal"
         needy = keeping.mode == "person"
-        return Finding("keep-alive", "warn" if needy else "ok", why, "Log in: ibtui login" if needy else "")
+        fix = TAKE_OVER if contested else "Log in: ibtui login"
+        return Finding("keep-alive", "warn" if needy else "ok", why, fix if needy else "")
     if profile.mode == "demo" or not profile.keep_alive:
         return Finding("keep-alive", "note", "off: this profile keeps nothing alive")
     return Finding(

@@ -27,3 +27,12 @@ def test_nobody_is_logged_in(run: Run, start_sim: object) -> None:
     write_profile(sim.url, sim.ready["cert"])
     done = run("doctor")
     assert done.code == 4 and "First broken link: login." in done.err
+
+
+def test_another_program_holds_the_session(run: Run, live_sim: Sim) -> None:
+    write_profile(live_sim.url, live_sim.ready["cert"])
+    live_sim.control("session", {"action": "compete"})
+    done = run("doctor")
+    assert done.code == 8 and "! brokerage" in done.out, done
+    assert "but not ready yet. brokerage: another program" in done.err
+    assert done.err.rstrip().endswith("Take it over: ibtui login --take-over")

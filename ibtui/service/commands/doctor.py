@@ -38,6 +38,10 @@ def examine(context: Context) -> int:
                 output.out(f"  {'':<{width}}  → {one.fix}")
         if first is not None:
             output.say(f"First broken link: {first.link}. {first.fix}".rstrip())
+        elif status.ready:
+            output.say("Nothing is broken.")
         else:
-            output.say("Nothing is broken." if status.ready else "Nothing is broken, but not ready yet.")
+            why = next((f" {it.link}: {it.text}. {it.fix}" for it in found
+                        if it.link == "brokerage" and it.state == "warn"), "")  # fmt: skip
+            output.say(f"Nothing is broken, but not ready yet.{why}".rstrip())
     return exit_of(status, direct=context.profile.direct) or (1 if first is not None else 0)

@@ -128,6 +128,11 @@ def test_the_keep_alive(keeping: Keeping, profile: Profile, state: str) -> None:
     assert doctor.keep_alive(profile, keeping).state == state
 
 
+def test_a_keep_alive_that_waits_for_another_program_names_the_way_to_take_over() -> None:
+    found = doctor.keep_alive(Profile(), Keeping(mode="person", why="held", shared=True), contested=True)
+    assert "--take-over" in found.fix
+
+
 def test_lamps_are_links() -> None:
     assert doctor.lamp("login", Lamp(state="off", reason="nobody", fix="log in")).state == "broken"
     assert "link before" in doctor.lamp("login", Lamp()).text
