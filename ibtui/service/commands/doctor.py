@@ -12,6 +12,8 @@ from ibtui.service.doctor import Finding
 from ibtui.service.runtimes import runtime_for
 
 MARKS = {"ok": "✓", "note": "·", "warn": "!", "broken": "✗"}
+SESSION = ("gateway", "token", "login", "brokerage")
+"""The links that lamps show."""
 
 
 def examine(context: Context) -> int:
@@ -41,7 +43,7 @@ def examine(context: Context) -> int:
         elif status.ready:
             output.say("Nothing is broken.")
         else:
-            why = next((f" {it.link}: {it.text}. {it.fix}" for it in found
-                        if it.link == "brokerage" and it.state == "warn"), "")  # fmt: skip
+            why = next((f" {it.link}: {it.text.rstrip('.')}. {it.fix}" for it in found
+                        if it.link in SESSION and it.state != "ok" and it.fix), "")  # fmt: skip
             output.say(f"Nothing is broken, but not ready yet.{why}".rstrip())
     return exit_of(status, direct=context.profile.direct) or (1 if first is not None else 0)
