@@ -212,12 +212,14 @@ class Shelf:
         there = {path.name for path in self.root.iterdir()}
         # A record that got lost says nothing of what may go.
         old = {name for name in there - kept if _VERSION.fullmatch(name)} if kept else set()
-        used = procs.mentioned(f"/{name}/" for name in old) if old else set()
+        # As `check_install` hands it to java.
+        paths = {f"{(self.root / name).absolute()}/" for name in old}
+        used = procs.mentioned(paths) if paths else set()
         for name in there:
             path = self.root / name
             if name.startswith(_LEFT_FILES):
                 path.unlink(missing_ok=True)
-            elif name.startswith((".new-", ".old-")) or (name in old and f"/{name}/" not in used):
+            elif name.startswith((".new-", ".old-")) or (name in old and f"{path.absolute()}/" not in used):
                 shutil.rmtree(path, ignore_errors=True)
 
 

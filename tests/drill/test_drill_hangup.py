@@ -80,7 +80,7 @@ def opened() -> Terminal:
 
 def start(screen: Terminal) -> None:
     """Start the gateway, once the first look is over."""
-    screen.wait(lambda text: "nothing answers" in text and "looking at" not in text)
+    screen.wait(lambda text: "nothing answers" in text.lower() and "looking at" not in text)
     screen.send("s")
     screen.wait("authenticated", 30)
 
