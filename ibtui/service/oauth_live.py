@@ -125,8 +125,8 @@ def _steps(client: IbkrClient, profile: Profile) -> list[tuple[str, Step]]:
         except Competing as error:
             raise Competing(
                 error.what,
-                "The registration itself works. Where ibtui status says ready, ibtui's own session is the other"
-                " one, and all is well. Else take it over: ibtui login --take-over",
+                "The registration itself works. Where ibtui status says ready, ibtui's own session is"
+                " the other one, and all is well. Else take it over: ibtui login --take-over",
             ) from None
         return f"open at {status.server}" if status.server else "open"
 
