@@ -12,7 +12,7 @@ from msgspec import Struct
 from ibtui.clock import Clock
 from ibtui.core.feed import Change, Hub
 from ibtui.core.models import Event, Lamp, Status
-from ibtui.errors import IbtuiError
+from ibtui.errors import IbtuiError, PersonNeeded
 from ibtui.log import redact
 
 EVENTS_KEPT = 500
@@ -115,7 +115,10 @@ class Board:
         lamp: Lamp = getattr(self.status, name)
         if lamp.state != "busy":
             return
-        if isinstance(error, IbtuiError):
+        if isinstance(error, PersonNeeded):
+            # Nothing was sent: whoever is not asked a question there need not read it here.
+            self.set(**{name: before})
+        elif isinstance(error, IbtuiError):
             self.lit(name, "off", error.what, error.fix or before.fix)
         else:
             self.event("ibtui", f"{reason}: cancelled")

@@ -131,7 +131,10 @@ class Relay:
         except IbtuiError as error:
             return _refusal(error)
         ws = web.WebSocketResponse(compress=False, max_msg_size=_MESSAGE, timeout=2.0)
-        await ws.prepare(request)
+        try:
+            await ws.prepare(request)
+        except ConnectionError:
+            return ws  # whoever asked has gone meanwhile
         transport = request.transport
         if transport is None:
             return ws
