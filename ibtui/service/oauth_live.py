@@ -119,18 +119,24 @@ def _steps(client: IbkrClient, profile: Profile) -> list[tuple[str, Step]]:
         found = await client.request("/trsrv/stocks", params={"symbols": f"{SOME},IBM"})
         return "taken" if isinstance(found, dict) and SOME in found else "taken, with an odd answer"
 
+    ours = False
+
     async def brokerage() -> str:
+        nonlocal ours
         try:
             status = await client.init(compete=False)
         except Competing as error:
+            ours = await _kept(profile)
+            if ours:
+                return "open: ibtui's own keep-alive holds it"
             raise Competing(
-                error.what,
-                "The registration itself works. Where ibtui status says ready, ibtui's own session is"
-                " the other one, and all is well. Else take it over: ibtui login --take-over",
+                error.what, "The registration itself works. Take it over: ibtui login --take-over"
             ) from None
         return f"open at {status.server}" if status.server else "open"
 
     async def accounts() -> str:
+        if ours:
+            return "as the keep-alive has them: ibtui accounts"
         return _of(await client.accounts(), profile)
 
     return [
@@ -140,6 +146,19 @@ def _steps(client: IbkrClient, profile: Profile) -> list[tuple[str, Step]]:
         ("Brokerage session", brokerage),
         ("Accounts", accounts),
     ]
+
+
+async def _kept(profile: Profile) -> bool:
+    """Whether a keep-alive of ours has this profile's session open."""
+    from ibtui.service.link import find
+
+    link = await asyncio.to_thread(find, profile.name)
+    if link is None:
+        return False
+    try:
+        return (await link.truth(brief=True)).status.ready
+    except IbtuiError:
+        return False
 
 
 def _of(found: Accounts, profile: Profile) -> str:
