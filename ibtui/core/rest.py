@@ -274,7 +274,7 @@ class Rest:
         found = tls.mismatch(error, where)
         if found is not None:
             return found
-        if self._uds and isinstance(error, httpx.NetworkError):
+        if self._uds and isinstance(error, (httpx.NetworkError, httpx.ProtocolError)):
             return relayed.gone()
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
             if self.oauth is not None:
