@@ -20,7 +20,7 @@ from ibtui.sim import ocra, totp
 from tests.interop.java_world import World, started
 from tests.interop.peers import Peers
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("interop-java")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("java-one")]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from ibtui.service.local import LocalRuntime
 from tests.interop.java_tools import free_port, leaks, processes
 from tests.interop.peers import Peers
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("interop-java")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("java-two")]
 
 
 @pytest.fixture

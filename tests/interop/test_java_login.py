@@ -23,7 +23,7 @@ from ibtui.service.local import LocalRuntime
 from tests.interop.java_tools import ACCOUNT, free_port, gateway, leaks, logged_in, processes, until
 from tests.interop.peers import IBIND_VERSIONS, Peers, run_ibind
 
-pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("interop-java")]
+pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("java-two")]
 
 
 @pytest.fixture

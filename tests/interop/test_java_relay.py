@@ -21,7 +21,7 @@ from tests.interop.java_tools import NoQuestions, gateway, until
 from tests.interop.peers import Peers
 from tests.unit.service.relay_tools import relaying
 
-pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("interop-java")]
+pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("java-two")]
 
 
 async def test_two_terminals_through_the_java_gateway(peers: Peers, start_sim: Any, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.headless.serve_tools import alive, body, curl, gateway_pid, serving, 
 from tests.interop.java_tools import free_port, leaks, processes
 from tests.interop.peers import Peers
 
-pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("interop-java")]
+pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("java-one")]
 URL = "/api/service"
 
 

@@ -20,7 +20,7 @@ from tests.interop.java_tools import free_port, leaks, processes
 from tests.interop.peers import Peers
 from tests.supervising import is_supervisor
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("interop-java")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("java-two")]
 
 
 @pytest.fixture

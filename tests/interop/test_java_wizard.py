@@ -28,7 +28,7 @@ from tests.interop.java_world import World, simulator, started
 from tests.interop.peers import Peers
 from tests.pilot.driving import shows, text, until
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("interop-java")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("java-one")]
 
 WAIT_S = 30.0
 AUTH_DELAY_S = 3.0

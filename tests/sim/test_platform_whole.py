@@ -96,11 +96,11 @@ async def test_the_highest_rate_through_tls(client: Client) -> None:
         await client.control("/rate", {"messages_per_s": 5000})
         await frame(ws)
         count, begin = 0, time.monotonic()
-        while time.monotonic() - begin < 3.0:
+        while time.monotonic() - begin < 1.5:
             await asyncio.wait_for(ws.recv(), 5)
             count += 1
         # Reader and server share this process and the machine may be busy: half is proof enough.
-        assert count > 7_500
+        assert count > 3_750
         assert all(socket.dropped == 0 for socket in client.sim.hub.sockets)
     finally:
         await ws.close()

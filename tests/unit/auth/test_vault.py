@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibtui.auth import files, guard, lock
@@ -69,6 +69,7 @@ def test_names_that_are_odd_stay_in_the_folder(tmp_path: Path, user: str, name: 
     assert box.path == box.folder / name and box.path.exists()
 
 
+@settings(max_examples=50)
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_no_two_user_names_share_a_file(one: str, two: str) -> None:
     if not one.strip() or not two.strip():

@@ -1,4 +1,4 @@
-"""The keep-alive's machine through simulated weeks of trouble."""
+"""The keep-alive's machine through simulated days of trouble, a seed of each; more of them: `make drill`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def truthful(world: World) -> None:
 
 
 @pytest.mark.parametrize("competing", ["take", "yield", "ask"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0])
 def test_weeks_of_trouble_with_a_password_at_hand(seed: int, competing: str) -> None:
     world = World(Policy(acts=True, competing=competing, yield_minutes=10), seed=seed)
     world.log_in()
@@ -70,7 +70,7 @@ def test_weeks_of_trouble_with_a_password_at_hand(seed: int, competing: str) -> 
 
 
 @pytest.mark.parametrize("password", ["wrong", ""])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0])
 def test_weeks_without_a_good_password(seed: int, password: str) -> None:
     world = World(Policy(acts=True, competing="take"), seed=seed, password=password)
     world.log_in()
@@ -86,7 +86,7 @@ def test_weeks_without_a_good_password(seed: int, password: str) -> None:
     assert world.machine.keeping.mode == "person" and "log" in world.machine.keeping.why.lower()
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0])
 def test_codes_that_are_refused_end_at_the_limit(seed: int) -> None:
     world = World(Policy(acts=True, competing="take"), seed=seed, code="wrong")
     world.log_in()
@@ -129,7 +129,7 @@ def test_a_week_of_nights() -> None:
     check(world)
 
 
-@pytest.mark.parametrize("life", [30.0, 660.0])
+@pytest.mark.parametrize("life", [660.0])
 def test_a_session_that_never_lasts_does_not_use_up_ib_key(life: float) -> None:
     """Another program with the same user name logs in each time, say: two keep-alives, a phone."""
 
@@ -148,6 +148,6 @@ def test_a_session_that_never_lasts_does_not_use_up_ib_key(life: float) -> None:
     world = Fought(policy=Policy(acts=True), answers=93)
     world.in_at = world.mono
     world.log_in()
-    world.run(7 * 86_400.0)
-    assert 5 < len(world.sent) < 60 and world.answers == 93 - len(world.sent)
+    world.run(3 * 86_400.0)
+    assert 5 < len(world.sent) < 30 and world.answers == 93 - len(world.sent)
     assert any("again and again, and each login costs" in text for text in world.told)
