@@ -48,7 +48,9 @@ class LiveValues:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     raise
-                raise GatewayDown("The connection was closed while values were loaded.", "Try again.") from None
+                raise GatewayDown(
+                    "The connection was closed while values were loaded.", "Try again."
+                ) from None
             finally:
                 self._loading = None
             self._on = client
