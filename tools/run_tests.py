@@ -22,7 +22,7 @@ def main() -> int:
         report = Path(folder) / "coverage.json"
         command = [
             # Most of them wait for sockets, processes and IBKR's budgets: more workers than cores.
-            *(sys.executable, "-m", "pytest", "-q", "-n", str(3 * (os.cpu_count() or 2))),
+            *(sys.executable, "-m", "pytest", "-q", "-n", str(4 * (os.cpu_count() or 2))),
             # The drills wait for real time-outs; they have a word of their own: make drill.
             *("--dist", "loadgroup", "--durations", "10", "--ignore", "tests/drill"),
             *("--cov", "--cov-report", f"json:{report}", *sys.argv[1:]),
@@ -31,7 +31,9 @@ def main() -> int:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("IBTUI_", "IB_", "TWILIO_"))}
         kept = {k: v for k, v in os.environ.items() if k in ("IBTUI_PEERS", "IBTUI_GATEWAY_DIR")}
         env |= {"COVERAGE_FILE": str(Path(folder) / "data"), "TEXTUAL_ANIMATIONS": "none", **kept}
-        env.pop("NO_COLOR", None)
+        # Without the last, each of a thousand processes would compile everything anew.
+        for name in ("NO_COLOR", "PYTHONDONTWRITEBYTECODE"):
+            env.pop(name, None)
         status = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
         if status == 1:
             status = _alone(env)
