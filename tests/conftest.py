@@ -87,6 +87,9 @@ StartSim = Callable[..., Sim]
 def start_sim(tmp_path: Path) -> Iterator[StartSim]:
     """Start simulators with command-line words; all are ended with the test."""
     running: list[Sim] = []
+    # Its certificate lies in its temporary folder, and other simulators sweep those of killed ones.
+    temp = tmp_path / "sim-temp"
+    temp.mkdir()
 
     def start(*words: str) -> Sim:
         ready = tmp_path / f"ready-{len(running)}.json"
@@ -95,6 +98,7 @@ def start_sim(tmp_path: Path) -> Iterator[StartSim]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env={**os.environ, "TMPDIR": str(temp)},
         )
         end = time.monotonic() + 20
         while not ready.exists():
