@@ -300,7 +300,8 @@ class IbkrClient:
         `parts` are any of `accounts`, `positions`, `amounts`, `orders`, `trades`, `pnl`; none
         means all, accounts first. All takes some six seconds, for orders and trades answer only
         to a second call and may be asked once in five (web-api.md §1.6, §1.7); `hub` tells of each
-        part as it comes in.
+        part as it comes in. `daily`, only when named, asks market data for the positions' P&L of the
+        day, which otherwise the stream alone tells.
 
         Raises:
             IbtuiError: the first failure, after everything else was read. As `request`.

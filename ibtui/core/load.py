@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from decimal import Decimal
 from itertools import chain
 from typing import Any
 
 from ibtui.clock import Clock
-from ibtui.core.endpoints import accounts, orders, portfolio
+from ibtui.core.endpoints import accounts, contracts, market, orders, portfolio
 from ibtui.core.endpoints.common import Call, flag, mapping
 from ibtui.core.feed import Change, Hub
 from ibtui.core.models import Execution, Order, Pnl, Position
+from ibtui.core.models import number as decimal
 from ibtui.core.session import first_accounts
-from ibtui.core.store import Missed, Store
+from ibtui.core.store import LINES, Missed, Store
 
 PARTS = ("accounts", "positions", "amounts", "orders", "trades", "pnl")
-"""What `Loader.load` can be asked for."""
+"""What `Loader.load` can be asked for, beside `daily`."""
 PAGES = 1000
 """Pages of positions at most: 100,000 rows."""
 _COLD_TRIES = 4
 _WARM_UP_S = 1.0
+_DAILY_TRIES = 4
+_DAILY_S = 0.6
+"""Between two looks at a market data snapshot: half a second to two until it has its fields (§5.8)."""
+_DAILY_FIELD = "78"
 
 
 class Loader:
@@ -38,6 +44,8 @@ class Loader:
 
     async def load(self, parts: Iterable[str]) -> None:
         """Accounts first, then the other parts side by side; what can be had is in the store at the end.
+
+        `daily` (the positions' P&L of the day, where no stream tells it) comes after everything else.
 
         Raises:
             IbtuiError: the first failure, after the other parts have ended.
@@ -58,6 +66,8 @@ class Loader:
         for result in done:
             if isinstance(result, BaseException):
                 raise result
+        if "daily" in wanted:
+            await self.daily()
 
     async def accounts(self) -> None:
         """The brokerage session's accounts, then the portfolio's; both arm other routes (§1.7)."""
@@ -122,6 +132,33 @@ class Loader:
                 return await self._pages(account)
         return pages
 
+    async def daily(self) -> None:
+        """P&L of the day of the positions that a stream would follow, from market data snapshots.
+
+        Portfolio routes have no such member (§3.8). The first call only opens the streams, and fields
+        come one by one; what has not come after some seconds stays absent.
+        """
+        for symbol in self._underlying():
+            # Without it a derivative's fields never fill (§1.7).
+            await self._call(contracts.search(symbol))
+        missing = list(followed(self._store))
+        for attempt in range(_DAILY_TRIES):
+            if not missing:
+                return
+            if attempt:
+                await self._clock.sleep(_DAILY_S)
+            found = market.read_quotes(await self._call(market.snapshot(missing, [_DAILY_FIELD])))
+            told = [quote for quote in found if quote.fields.get(_DAILY_FIELD)]
+            self._publish(self._store.merge_quotes(told))
+            known = {quote.conid for quote in told}
+            missing = [conid for conid in missing if conid not in known]
+
+    def _underlying(self) -> list[str]:
+        """The symbols below the derivatives that are held."""
+        conids = followed(self._store)
+        held = (it for it in self._store.positions.values() if it.underlying_conid and it.conid in conids)
+        return list(dict.fromkeys(it.ticker for it in held if it.ticker))
+
     async def read_orders(self) -> tuple[list[Order], bool]:
         """The day's orders, asked for until the server says that they are all (§4.1); False with
         them when it never did."""
@@ -169,6 +206,19 @@ class Loader:
         changes, missed = self._store.reconcile(found, trades, asked_at)
         self._publish(changes)
         return missed
+
+
+def followed(store: Store) -> dict[int, None]:
+    """Contracts of open positions for which there are market data lines: the selected account's
+    first, the largest hundred (§7.8)."""
+
+    def weight(position: Position) -> Decimal:
+        return abs(decimal(position.market_value) or Decimal(0))
+
+    held = [found for found in store.positions.values() if decimal(found.position)]
+    held.sort(key=lambda found: (found.account != store.selected, -weight(found)))
+    conids = dict.fromkeys(found.conid for found in held)
+    return dict.fromkeys(list(conids)[:LINES])
 
 
 def _nothing() -> dict[str, Pnl]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from decimal import Decimal
 from typing import Any
 
 from ibtui.clock import Clock, Tasks
@@ -11,9 +10,8 @@ from ibtui.core.endpoints import accounts, orders
 from ibtui.core.endpoints.common import Call
 from ibtui.core.feed import Change, Hub
 from ibtui.core.link import StreamState
-from ibtui.core.load import Loader
-from ibtui.core.models import Position, number
-from ibtui.core.store import LINES, Store
+from ibtui.core.load import Loader, followed
+from ibtui.core.store import Store
 from ibtui.core.stream import Stream
 from ibtui.core.topics import Subscription
 from ibtui.core.wire import decode as wire
@@ -197,7 +195,7 @@ class Watcher:
 
     async def follow_positions(self) -> None:
         """Subscribe market data of the open positions, the largest hundred, and of no others."""
-        wanted = self._wanted()
+        wanted = followed(self._store)
         for conid in self._lines.keys() - wanted.keys():
             await self.stream.remove(self._lines.pop(conid))
             self._hub.publish(self._store.silenced(conid))
@@ -206,12 +204,3 @@ class Watcher:
                 frame = frames.market_data(conid, FIELDS)
                 subscription = self._lines[conid] = Subscription(frame, frames.opposite(frame))
                 await self.stream.add(subscription)
-
-    def _wanted(self) -> dict[int, None]:
-        def weight(position: Position) -> Decimal:
-            return abs(number(position.market_value) or Decimal(0))
-
-        held = [found for found in self._store.positions.values() if number(found.position)]
-        held.sort(key=lambda found: (found.account != self._store.selected, -weight(found)))
-        conids = dict.fromkeys(found.conid for found in held)
-        return dict.fromkeys(list(conids)[:LINES])

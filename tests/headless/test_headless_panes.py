@@ -68,6 +68,25 @@ def test_positions_as_text_and_json(run: Run, at: Sim) -> None:
         Decimal(row["market_value"])
 
 
+def test_positions_once_have_the_days_profit(run: Run, at: Sim) -> None:
+    rows = run("positions", "--json").json
+    assert any(row["asset_class"] == "OPT" for row in rows)
+    for row in rows:
+        if Decimal(row["position"]):  # as with --watch, a closed one is told of no more
+            Decimal(row["daily_pnl"])
+        assert isinstance(row["market_value"], str) and isinstance(row["unrealized_pnl"], str)
+
+
+def test_positions_are_told_where_market_data_fails(run: Run, at: Sim) -> None:
+    at.control(
+        "faults", {"path": "/iserver/marketdata/snapshot", "kind": "status", "status": 500, "count": 50}
+    )
+    done = run("positions")
+    assert done.code == 0 and len(done.out.splitlines()) >= 9
+    assert "day's P&L could not be had" in done.err
+    assert done.out.count("—") >= 8
+
+
 def column(text: str, title: str) -> list[str]:
     """The cells below a title, of columns that begin where it does."""
     head, *lines = text.splitlines()

@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 
 from ibtui.core.store import Store
+from ibtui.errors import IbtuiError
 from ibtui.service import actions, output
+from ibtui.service.attached import AttachedRuntime
 from ibtui.service.commands.context import Context, run
 from ibtui.service.output import Col
 from ibtui.service.runtimes import runtime_for
@@ -144,7 +146,7 @@ def show(context: Context, name: str, *, watch: bool) -> int:
             await actions.need_session(runtime)
             feed = runtime.subscribe()
             if not watch:
-                await runtime.load(name)
+                await _load(runtime, name)
             # P&L stays empty at IBKR until a stream has asked for it (web-api.md §3.10).
             if watch or (name == "pnl" and not runtime.store.pnl):
                 await runtime.go_live()
@@ -170,6 +172,16 @@ def show(context: Context, name: str, *, watch: bool) -> int:
 
     run(work())
     return 0
+
+
+async def _load(runtime: AttachedRuntime, name: str) -> None:
+    await runtime.load(name)
+    if name == "positions":
+        try:
+            await runtime.load("daily")
+        except IbtuiError as error:
+            # The rest of the rows is worth printing without it.
+            output.say(f"The day's P&L could not be had: {error}")
 
 
 def print_pane(
