@@ -301,8 +301,7 @@ def main(args: list[str] | None = None) -> int:
 def told(error: BaseException, *, as_json: bool = False) -> int:
     """Say on standard error what ended a command; the exit status that goes with it."""
     if isinstance(error, click.ClickException):
-        error.show()
-        return 2 if isinstance(error, click.UsageError) else 1
+        return _misspelt(error, as_json)
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return 130
     if isinstance(error, (ReaderGone, BrokenPipeError)):
@@ -316,7 +315,29 @@ def told(error: BaseException, *, as_json: bool = False) -> int:
         return error.exit_code
     if isinstance(error, OSError) and error.strerror:
         return _refused(error, as_json)
-    return _unexpected(error)
+    return _unexpected(error, as_json)
+
+
+def _misspelt(error: click.ClickException, as_json: bool) -> int:
+    """Wrong words: the parser's own form on standard error, and the document that every error has."""
+    error.show()
+    code = 2 if isinstance(error, click.UsageError) else 1
+    if as_json:
+        what, fix = error.format_message(), ""
+        where = error.ctx if isinstance(error, click.UsageError) else None
+        if where is not None:
+            fix = f"See: {where.command_path} --help"
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            what = "A command is missing."  # its message is the whole help
+        _document(what, fix, code)
+    return code
+
+
+def _document(what: str, fix: str, code: int) -> None:
+    """As `output.error` prints it, for what is no error of ours."""
+    from ibtui.service import output
+
+    output.dump({"error": what, "fix": fix, "exit": code})
 
 
 def _to_nowhere(stream: Any) -> None:
@@ -338,16 +359,16 @@ def _refused(error: OSError, as_json: bool) -> int:
     return trouble.exit_code
 
 
-def _unexpected(error: BaseException) -> int:
+def _unexpected(error: BaseException, as_json: bool) -> int:
     import logging
 
     from ibtui import log, paths
 
     where = log.set_up(paths.log_dir())
     logging.getLogger("ibtui").error("unexpected", exc_info=error)
-    click.echo(f"ibtui: something went wrong inside ibtui ({type(error).__name__}).", err=True)
-    if where is not None:
-        click.echo(f"       Details are in {where}; please report them.", err=True)
-    else:
-        click.echo(f"       {log.redact(str(error))}", err=True)
+    what = f"something went wrong inside ibtui ({type(error).__name__})."
+    fix = log.redact(str(error)) if where is None else f"Details are in {where}; please report them."
+    click.echo(f"ibtui: {what}\n       {fix}", err=True)
+    if as_json:
+        _document(f"{what[0].upper()}{what[1:]}", fix, 1)
     return 1

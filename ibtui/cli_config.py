@@ -11,6 +11,16 @@ import click
 _PATH = click.Path(path_type=Path, dir_okay=False)
 
 
+def _unread(command: Any) -> Any:
+    """Options for what works without reading the settings, wrong ones too."""
+    command = click.option("--json", "as_json", is_flag=True, help="Machine form on standard output.")(
+        command
+    )
+    return click.option("--config", "path", type=_PATH, metavar="FILE", help="Settings file.")(
+        as_json(command)
+    )
+
+
 def group(
     kind: type[click.Group], common: Callable[[Any], Any], outer: Callable[[], dict[str, Any]]
 ) -> click.Group:
@@ -21,20 +31,22 @@ def group(
         """Settings and where they come from."""
 
     @config.command("init")
-    @click.option("--config", "path", type=_PATH, metavar="FILE", help="Settings file.")
-    def config_init(path: Path | None) -> Any:
+    @_unread
+    def config_init(path: Path | None, as_json: bool) -> Any:
         """Write the commented defaults to edit. Example: ibtui config init"""
         from ibtui.service.commands import settings
 
-        return settings.init(path or outer().get("config"))
+        given = outer()
+        return settings.init(path or given.get("config"), as_json=as_json or given.get("json", False))
 
     @config.command("path")
-    @click.option("--config", "path", type=_PATH, metavar="FILE", help="Settings file.")
-    def config_path(path: Path | None) -> Any:
+    @_unread
+    def config_path(path: Path | None, as_json: bool) -> Any:
         """Print where the settings file lies. Example: $EDITOR $(ibtui config path)"""
         from ibtui.service.commands import settings
 
-        return settings.path(path or outer().get("config"))
+        given = outer()
+        return settings.path(path or given.get("config"), as_json=as_json or given.get("json", False))
 
     @config.command("check")
     @common

@@ -79,6 +79,33 @@ def test_with_json_a_failure_is_a_document_too(run: Run) -> None:
     assert done.json["exit"] == 2 and done.json["fix"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["nonsense --json", "login --wrong --json", "--json wait never", "--json gateway", "--json request GET"],
+)
+def test_with_json_wrong_words_are_a_document_too(run: Run, words: str) -> None:
+    done = run(*words.split())
+    assert done.code == 2 and "ibtui" in done.err
+    assert done.json["exit"] == 2 and "Usage:" not in done.json["error"]
+    assert "--help" in done.json["fix"]
+
+
+def test_with_json_a_fault_of_ours_is_a_document_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("planted")
+
+    monkeypatch.setattr(config, "load", broken)
+    done = run("config", "check", "--json")
+    assert done.code == 1 and done.json["exit"] == 1
+    assert "ValueError" in done.json["error"] and "ibtui.log" in done.json["fix"]
+
+
+def test_with_json_the_path_is_an_object(run: Run) -> None:
+    found = {"path": str(config.default_path()), "exists": False}
+    assert run("config", "path", "--json").json == found == run("--json", "config", "path").json
+    assert run("config", "init", "--json").json == {**found, "exists": True}
+
+
 def test_config_before_and_after_the_command(run: Run, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text('profile = "b"\n[profiles.b]\nusername = "bob"\n')

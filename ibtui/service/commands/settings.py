@@ -13,20 +13,26 @@ from ibtui.service import output
 from ibtui.service.commands.context import Context
 
 
-def init(path: Path | None) -> int:
+def init(path: Path | None, *, as_json: bool = False) -> int:
     """Write the commented defaults; never over an existing file."""
     target = config.file_path(path)
     if target.exists():
         raise UsageError(f"{target} exists already.", "Edit it, or name another file with --config.")
     paths.write_private(target, config.example_text().encode())
     output.say("Wrote the defaults; edit what you need:")
-    output.out(str(target))
-    return 0
+    return _place(target, as_json)
 
 
-def path(given: Path | None) -> int:
+def path(given: Path | None, *, as_json: bool = False) -> int:
     """Print where the settings file lies."""
-    output.out(str(config.file_path(given)))
+    return _place(config.file_path(given), as_json)
+
+
+def _place(file: Path, as_json: bool) -> int:
+    if as_json:
+        output.dump({"path": str(file), "exists": file.exists()})
+    else:
+        output.out(str(file))
     return 0
 
 
