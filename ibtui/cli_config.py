@@ -13,12 +13,8 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 
 def _unread(command: Any) -> Any:
     """Options for what works without reading the settings, wrong ones too."""
-    command = click.option("--json", "as_json", is_flag=True, help="Machine form on standard output.")(
-        command
-    )
-    return click.option("--config", "path", type=_PATH, metavar="FILE", help="Settings file.")(
-        as_json(command)
-    )
+    form = click.option("--json", "as_json", is_flag=True, help="Machine form on standard output.")
+    return click.option("--config", "path", type=_PATH, metavar="FILE", help="Settings file.")(form(command))
 
 
 def group(
