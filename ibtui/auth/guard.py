@@ -77,11 +77,25 @@ class Permit:
 def waiting(record: Record, now: datetime) -> datetime | None:
     """The end of the wait that is running at `now`; None when there is none.
 
-    No wait is longer than the longest of the policy, even if the clock was wrong when it was written.
+    No wait is longer than the attempts' own, even if the clock was wrong when it was written.
     """
     if record.attempts <= 0 or record.not_before is None or record.not_before <= now:
         return None
-    return min(record.not_before, now + timedelta(seconds=WAITS_S[-1]))
+    return min(record.not_before, now + _wait(record.attempts))
+
+
+def rebased(record: Record, now: datetime) -> Record:
+    """The record with a wait that can be true at `now`.
+
+    One that is too far off was written by a clock that was wrong, or the clock was set back since:
+    it begins anew, for it would never end otherwise.
+    """
+    until = waiting(record, now)
+    return record if until is None or until == record.not_before else Record(record.attempts, until)
+
+
+def _wait(attempts: int) -> timedelta:
+    return timedelta(seconds=WAITS_S[min(attempts, len(WAITS_S)) - 1])
 
 
 def permit(record: Record, policy: Policy, now: datetime, *, person: bool) -> Permit:
@@ -115,8 +129,7 @@ def permit(record: Record, policy: Policy, now: datetime, *, person: bool) -> Pe
 def spent(record: Record, now: datetime) -> Record:
     """The record after one more attempt, as it is written before the attempt."""
     attempts = max(0, record.attempts) + 1
-    wait = WAITS_S[min(attempts, len(WAITS_S)) - 1]
-    return Record(attempts, now.astimezone(UTC) + timedelta(seconds=wait))
+    return Record(attempts, now.astimezone(UTC) + _wait(attempts))
 
 
 def refunded(record: Record, before: Record, counted: Record) -> Record:

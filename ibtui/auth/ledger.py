@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from ibtui.auth.effects import Flow, Reply, Send, Spend, T
 from ibtui.errors import GatewayDown, IbtuiError, Pacing, PersonNeeded, Unreachable
 
+_FAILED, _AWAY = 500, 503
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -26,10 +28,14 @@ class Ledger:
     """What is in flight is something that IBKR judges: a proof, a code."""
 
     def post(self, send: Send, *, judged: bool = False) -> Flow[Reply]:
-        """Send; an error thrown in here leaves `in_flight` set."""
+        """Send; an error thrown in here leaves `in_flight` set.
+
+        So does an answer of something before the judge that got none from it (500, 502, 504): nobody
+        knows whether it was judged. 503 says that it was not.
+        """
         self.in_flight, self.judged = True, judged
         reply: Reply = yield send
-        self.in_flight = False
+        self.in_flight = judged and reply.status >= _FAILED and reply.status != _AWAY
         return reply
 
     def spend(self) -> Flow[None]:

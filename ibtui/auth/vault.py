@@ -121,10 +121,16 @@ class Vault:
     def permit(self) -> guard.Permit:
         """Whether a login may be tried now (see `guard.permit`); looks, does not count.
 
+        A wait that the clock's being set back has made endless begins anew (`guard.rebased`), on disk too.
+
         Raises:
             LoginLocked, Backoff; UsageError, IbtuiError as `status`.
         """
-        return guard.permit(self.status().record, self.policy, self._now(), person=self.person)
+        now = self._now()
+        record = self.status().record
+        if guard.rebased(record, now) != record:
+            self._change(lambda data, _: fields.put_record(data, guard.rebased(fields.record(data), now)))
+        return guard.permit(record, self.policy, now, person=self.person)
 
     def key(self) -> Key:
         """IB Key's PIN and secret.

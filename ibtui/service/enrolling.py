@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from ibtui import sources
 from ibtui.auth import ocra
 from ibtui.auth.effects import Answers, Credentials, Enrolled, Note, Spend, Step
 from ibtui.auth.vault import Vault
@@ -18,6 +19,7 @@ from ibtui.errors import IbtuiError
 from ibtui.secret import Secret
 
 if TYPE_CHECKING:
+    from ibtui.core.drive import Count
     from ibtui.core.rest import Rest
 
 NO_SMS = "SMS credentials are not set, cannot automatically setup IBKey"
@@ -46,16 +48,31 @@ async def enroll(
     clock = clock or SystemClock()
     rest = login_host(settings, clock)
 
-    async def spend(effect: Spend) -> None:
-        await asyncio.to_thread(vault.spend, effect.what)
-
     async def store(enrolled: Enrolled) -> None:
         await keep(vault, enrolled, answers)
 
+    spend = counting(vault, answers)
     try:
         return await drive.run(flow(who, pin), answers, rest, clock, spend, store=store, login_host=rest)
     finally:
         await rest.close()
+
+
+def counting(vault: Vault, answers: Answers) -> Count:
+    """Counts in `vault`; that a success could not be written is told, and is no failure.
+
+    Its attempt then stays counted, which is the safe side; the session, or the key, is there.
+    """
+
+    async def spend(effect: Spend) -> None:
+        try:
+            await asyncio.to_thread(vault.spend, effect.what)
+        except IbtuiError as error:
+            if effect.what != "success":
+                raise
+            answers.note(Note(Step.SESSION, f"this worked, but still counts as an attempt: {error.what}"))
+
+    return spend
 
 
 async def keep(vault: Vault, enrolled: Enrolled, answers: Answers) -> None:
@@ -114,6 +131,9 @@ async def ensure_enrolled(
     if not has_twilio(profile):
         answers.note(Note(Step.FACTOR, NO_SMS))
         return False
+    if vault.passphrase is None and not vault.plain:
+        # It opens the present key, and seals the new one.
+        vault.passphrase = await sources.of(profile, "passphrase").read()
     if status.enrolled:
         answers.note(Note(Step.PASSWORD, f"IB Key's counter is at {status.counter}: enrolling it again"))
         pin = (await asyncio.to_thread(vault.key)).pin

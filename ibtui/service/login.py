@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ibtui import sources
-from ibtui.auth.effects import Answers, Credentials, Enrolled, Note, Spend, Step
+from ibtui.auth.effects import Answers, Credentials, Enrolled, Note, Step
 from ibtui.auth.login import LoggedIn
 from ibtui.auth.login import login as login_flow
 from ibtui.auth.vault import Vault
@@ -32,11 +32,12 @@ from ibtui.errors import (
 )
 from ibtui.secret import Secret
 from ibtui.service.answers.auto import AutoAnswers
-from ibtui.service.enrolling import enroll, ensure_enrolled
+from ibtui.service.enrolling import counting, enroll, ensure_enrolled
 from ibtui.service.vaults import Memory, vault_for
 
 OTHER_S = 900.0
 """Seconds to wait for another process's login; a person may sit before it."""
+UNLOCK = "Unlock it in IBKR's Client Portal or by phone, then run: ibtui login --reset-attempts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +96,18 @@ class GuardedLogin:
         Raises:
             as `run`, and as `auth.enroll.enroll`.
         """
-        answers, who, vault, _ = await self._begin(person)
+        answers, who, vault, memory = await self._begin(person)
         vault.passphrase = await sources.of(self._profile, "passphrase").read()
         async with self._alone(vault, answers):
+            who = await self._password(who, answers, vault, memory)
             await self._permit(answers, vault)
-            return await enroll(self._settings, vault, who, pin, answers, self._clock)
+            try:
+                enrolled = await enroll(self._settings, vault, who, pin, answers, self._clock)
+            except IbtuiError as error:
+                await asyncio.to_thread(memory.judged, error, source=answers.from_source)
+                raise
+            await asyncio.to_thread(memory.judged, None, source=answers.from_source)
+            return enrolled
 
     async def _begin(self, person: Answers) -> tuple[AutoAnswers, Credentials, Vault, Memory]:
         answers = AutoAnswers(self._settings, person, self._clock)
@@ -147,10 +155,13 @@ class GuardedLogin:
     async def _password(
         self, who: Credentials, answers: AutoAnswers, vault: Vault, memory: Memory
     ) -> Credentials:
-        """A password that was refused is not sent again by itself."""
-        if not answers.from_source or not await asyncio.to_thread(lambda: memory.refused):
-            return who
-        if not (await asyncio.to_thread(vault.status)).record.attempts:
+        """A password that was refused is not sent again by itself, and none where IBKR allows no more."""
+        used = (await asyncio.to_thread(vault.status)).record.attempts
+        if await asyncio.to_thread(memory.locked, used):
+            what = "IBKR allowed no further attempt at the last login."
+            if not await answers.confirm(f"{what} Is the account unlocked there, and is it to be tried?"):
+                raise LoginLocked(f"{what} Nothing was sent.", UNLOCK)
+        if not answers.from_source or not await asyncio.to_thread(memory.refused, used):
             return who
         what = f"IBKR refused the password that came from its source ({self._profile.password})."
         if await answers.confirm(f"{what} Have you corrected it, and is it to be sent?"):
@@ -189,25 +200,21 @@ class GuardedLogin:
         memory: Memory,
         factor: str,
     ) -> Done:
-        async def spend(effect: Spend) -> None:
-            await asyncio.to_thread(vault.spend, effect.what)
-
-        async def store(enrolled: Enrolled) -> None:
-            await asyncio.to_thread(vault.store, enrolled)
-
+        spend = counting(vault, answers)
         await asyncio.to_thread(memory.begun)
         try:
-            if await ensure_enrolled(self._settings, vault, who, answers, self._clock):
-                answers.renew()
-            flow = login_flow(who, prefer=[factor] if factor else await answers.prefer())
-            done: LoggedIn = await drive.run(flow, answers, rest, self._clock, spend, store=store)
+            await ensure_enrolled(self._settings, vault, who, answers, self._clock)
+            prefer = [factor] if factor else await answers.prefer()
+            answers.renew()
+            flow = login_flow(who, prefer=prefer)
+            done: LoggedIn = await drive.run(flow, answers, rest, self._clock, spend)
         except IbtuiError as error:
-            refused = answers.from_source and type(error) is LoginRefused
-            await asyncio.to_thread(memory.ended, self._clock.now(), error, refused=refused)
+            await asyncio.to_thread(memory.ended, self._clock.now(), error, source=answers.from_source)
             await self._explain(error, vault)
             raise
+        chosen = done.factor if answers.chosen else ""
         await asyncio.to_thread(
-            memory.ended, self._clock.now(), None, factor=done.factor if answers.chosen else ""
+            memory.ended, self._clock.now(), None, factor=chosen, source=answers.from_source
         )
         return Done(done.username, done.factor, done.paper)
 

@@ -16,8 +16,11 @@ from ibtui.auth.vault import Vault
 from ibtui.clock import Clock, SystemClock
 from ibtui.config import Profile
 from ibtui.core.models import LoginFacts
-from ibtui.errors import IbtuiError, LoginRefused
+from ibtui.errors import IbtuiError, LoginLocked, LoginRefused
 from ibtui.secret import Secret
+
+STILL = "still"
+"""The source's password was refused, and a typed one was right since."""
 
 
 def vault_for(
@@ -93,10 +96,18 @@ class Memory:
         found = chosen.get(self._profile) if isinstance(chosen, dict) else None
         return found if isinstance(found, str) else ""
 
-    @property
-    def refused(self) -> bool:
-        """Whether the password out of the profile's source was refused the last time."""
-        return self._read().get("refused") is True
+    def refused(self, attempts: int) -> bool:
+        """Whether the password out of the profile's source was refused, and not accepted since.
+
+        `attempts` are those counted now: none any more means that a person has reset them, unless
+        another password, typed by a person, was right meanwhile.
+        """
+        found = self._read().get("refused")
+        return found == STILL or (found is True and attempts > 0)
+
+    def locked(self, attempts: int) -> bool:
+        """Whether IBKR allowed no further attempt the last time, and nobody has reset them since."""
+        return self._read().get("locked") is True and attempts > 0
 
     @property
     def totp_until(self) -> float:
@@ -124,9 +135,9 @@ class Memory:
         self._write(outcome=None)
 
     def ended(
-        self, at: datetime, error: IbtuiError | None, *, factor: str = "", refused: bool = False
+        self, at: datetime, error: IbtuiError | None, *, factor: str = "", source: bool = False
     ) -> None:
-        """A login has ended; `factor` is the SF code to remember, `refused` the source's password."""
+        """A login has ended; `factor` is the SF code to remember, `source`: the password came from there."""
         what = {"at": at.astimezone(UTC).isoformat()}
         if error is not None:
             what |= {"error": type(error).__name__, "what": error.what, "fix": error.fix}
@@ -134,7 +145,22 @@ class Memory:
         factors = dict(chosen) if isinstance(chosen, dict) else {}
         if factor:
             factors[self._profile] = factor
-        self._write(outcome=what, refused=refused, factors=factors)
+        self._write(outcome=what, factors=factors)
+        self.judged(error, source=source)
+
+    def judged(self, error: IbtuiError | None, *, source: bool) -> None:
+        """What IBKR said about a password, which came from the profile's source or from a person."""
+        if error is None:
+            # A typed password that was right does not make the source's right.
+            before = self._read().get("refused")
+            self._write(refused=STILL if before and not source else False, locked=False)
+        elif type(error) in (LoginRefused, LoginLocked):
+            told = {"refused": True} if source else {}
+            self._write(locked=type(error) is LoginLocked, **told)
+
+    def forgive(self) -> None:
+        """A person has reset the attempts: the source's password may be sent again."""
+        self._write(refused=False, locked=False)
 
     def _read(self) -> dict[str, Any]:
         try:

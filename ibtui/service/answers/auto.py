@@ -85,7 +85,7 @@ class AutoAnswers:
         self._vault, self._memory = vault, memory
 
     def renew(self) -> None:
-        """Text messages from before this moment answer nothing more: they belonged to an enrollment."""
+        """The login begins: text messages from before this moment answer nothing."""
         self._since = self._clock.now()
 
     async def prefer(self) -> list[str]:

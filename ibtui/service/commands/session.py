@@ -27,7 +27,7 @@ from ibtui.service.answers.tty import TtyAnswers
 from ibtui.service.commands.context import Context, run
 from ibtui.service.link import find
 from ibtui.service.runtime import Runtime
-from ibtui.service.vaults import vault_for
+from ibtui.service.vaults import Memory, vault_for
 
 LOOK_S = 1.1
 """Seconds between two looks of `wait`; the session may be asked once a second."""
@@ -156,6 +156,7 @@ def reset_attempts(context: Context, user: str | None, yes: bool) -> int:
     if used and not run(work()):
         raise PersonNeeded("The attempts were not reset.", "Answer y at a terminal, or add --yes.")
     vault.reset()
+    Memory(profile, vault.username).forgive()
     output.say(f"{vault.username}: {used} attempts were used, now 0.")
     if context.as_json:
         output.dump({"user": vault.username, "attempts": 0, "were": used})

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ibtui.auth import guard
-from ibtui.auth.guard import Policy, Record, permit, refunded, spent, waiting
+from ibtui.auth.guard import Policy, Record, permit, rebased, refunded, spent, waiting
 from ibtui.errors import Backoff, LoginLocked, UsageError
 
 NOW = datetime(2026, 1, 31, 9, 9, 53, tzinfo=UTC)
@@ -64,9 +64,20 @@ def test_no_attempts_no_wait() -> None:
     assert permit(Record(0, NOW + timedelta(days=1)), Policy(), NOW, person=False).number == 1
 
 
-def test_a_clock_that_was_wrong_does_not_lock_anybody_out() -> None:
-    far = Record(1, NOW + timedelta(days=3650))
-    assert waiting(far, NOW) == NOW + timedelta(hours=6)
+@pytest.mark.parametrize(("attempts", "seconds"), [(1, 60), (2, 3600), (3, 21600), (7, 21600)])
+def test_a_clock_that_was_wrong_does_not_lock_anybody_out(attempts: int, seconds: int) -> None:
+    far = Record(attempts, NOW + timedelta(days=3650))
+    end = NOW + timedelta(seconds=seconds)
+    assert waiting(far, NOW) == end
+    assert rebased(far, NOW) == Record(attempts, end)
+
+
+@pytest.mark.parametrize(
+    "record", [Record(), after(1), after(3), Record(0, NOW + timedelta(days=9)), Record(2)]
+)
+def test_a_wait_that_can_be_true_stays(record: Record) -> None:
+    assert rebased(record, NOW) == record
+    assert rebased(record, NOW + timedelta(hours=9)) == record
 
 
 def test_giving_back() -> None:

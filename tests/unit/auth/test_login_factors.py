@@ -189,6 +189,7 @@ def test_a_refused_code_is_its_own_error_and_counts() -> None:
         (Reply(200, "<r></r>"), UnknownReply, 1),
         (Reply(200, "<html>what?"), UnknownReply, 1),
         (Reply(503, ""), Unreachable, 0),
+        (Reply(504, ""), Unreachable, 1),
         (GatewayDown("gone", ""), GatewayDown, 0),
         (Stalled("no answer", ""), Stalled, 1),
         (Unreachable("broke", ""), Unreachable, 1),

@@ -224,6 +224,16 @@ def test_editing_attempts_to_0_lifts_the_wait(tmp_path: Path) -> None:
     assert vault(tmp_path).attempt().number == 1
 
 
+def test_a_clock_set_back_begins_the_wait_anew_and_it_ends(tmp_path: Path) -> None:
+    vault(tmp_path, now=lambda: NOW + timedelta(days=3650)).attempt()
+    with pytest.raises(Backoff, match="try again in 60s"):
+        vault(tmp_path).permit()
+    assert held(vault(tmp_path))["not_before"] == "2026-01-31T09:10:53.123Z"
+    with pytest.raises(Backoff, match="try again in 30s"):
+        vault(tmp_path, now=lambda: NOW + timedelta(seconds=30)).permit()
+    assert vault(tmp_path, now=lambda: NOW + timedelta(seconds=61)).permit().number == 2
+
+
 def test_an_attempt_is_given_back_once_with_its_wait(tmp_path: Path) -> None:
     box = vault(tmp_path)
     box.refund()

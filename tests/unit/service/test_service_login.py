@@ -217,7 +217,7 @@ def test_what_is_remembered_may_be_damaged(content: bytes) -> None:
     memory.ended(NOW, LoginRefused("x"), factor="4")
     path = next(errors_path().rglob("me.json"))
     path.write_bytes(content)
-    assert memory.outcome() is None and memory.factor == "" and memory.refused is False
+    assert memory.outcome() is None and memory.factor == "" and not memory.refused(1)
     memory.ended(NOW, None, factor="4.2")
     assert memory.factor == "4.2"
 
@@ -226,6 +226,24 @@ def errors_path() -> Path:
     from ibtui import paths
 
     return paths.state_dir()
+
+
+def test_a_refusal_is_remembered_until_the_source_is_right_or_a_person_resets() -> None:
+    memory = Memory(Profile(), "me")
+    memory.ended(NOW, LoginRefused("x"))
+    assert not memory.refused(1), "a typed one"
+    memory.ended(NOW, LoginRefused("x"), source=True)
+    for error in (Unreachable("x"), CodeRefused("x"), PersonNeeded("x")):
+        memory.ended(NOW, error, source=True)
+        assert memory.refused(1) and not memory.refused(0), "attempts set to 0 by hand"
+    memory.ended(NOW, None)
+    assert memory.refused(0), "a typed one was right: the source's is as wrong as before"
+    memory.ended(NOW, None, source=True)
+    assert not memory.refused(1)
+    memory.ended(NOW, LoginLocked("x"), source=True)
+    assert memory.refused(1) and memory.locked(1) and not memory.locked(0)
+    memory.forgive()
+    assert not memory.refused(1) and not memory.locked(1)
 
 
 def test_an_unknown_error_in_the_file_is_a_plain_one() -> None:
