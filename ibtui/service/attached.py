@@ -67,9 +67,9 @@ class AttachedRuntime(LocalRuntime):
         self.trouble: IbtuiError | None = None
         """Why no supervisor could be started."""
         self._theirs: wire.Truth | None = None
+        """What the supervisor said last."""
         self._entering = False
         """Somebody logs in here: the supervisor does not know yet who."""
-        """What the supervisor said last."""
         self._mirroring: asyncio.Task[None] | None = None
         self._mirror_tasks = Tasks(self._keeper.failed)
         self._reviving: asyncio.Task[None] | None = None
@@ -173,10 +173,8 @@ class AttachedRuntime(LocalRuntime):
         except IbtuiError as error:
             self.trouble = error
         except OSError as error:
-            why = error.strerror or type(error).__name__
-            self.trouble = IbtuiError(
-                f"The keep-alive cannot be started ({why}).", "Mend that, and start again."
-            )
+            why = f"The keep-alive cannot be started ({error.strerror or type(error).__name__})."
+            self.trouble = IbtuiError(why, "Mend that, and start again.")
         self._board.event("keep-alive", f"{self.trouble.what} It ends with this terminal.", "error")
         return None
 
@@ -393,7 +391,9 @@ class AttachedRuntime(LocalRuntime):
         async with self._told_there():
             await super().export_key(path, passphrase)
 
-    async def close(self) -> None:
+    async def close(self, *, forgo: bool = False) -> None:
         self._closed = True
         await self._mirror_tasks.close()
+        if forgo and self._link is not None:
+            await self._link.forgo()
         await super().close()

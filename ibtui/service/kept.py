@@ -35,6 +35,8 @@ class KeptRuntime(LocalRuntime):
         """Nothing is to be kept: no gateway was seen yet, or a person has ended it or logged out."""
         self.ended = ""
         """Why a caller wants it all to end."""
+        self.forgone = False
+        """Whoever started it failed: with nothing to keep it need not wait for somebody to try again."""
         self.digest = digest
         self._looked = -math.inf
         self._looking: asyncio.Task[None] | None = None
@@ -106,7 +108,10 @@ class KeptRuntime(LocalRuntime):
             self._looked = -math.inf
 
     async def _act(self, verb: str, wish: wire.Wish, progress: Progress) -> None:
+        self.forgone = verb == "forgo"
         match verb:
+            case "forgo":
+                self.wake()
             case "start":
                 await self.start_gateway(progress)
                 self.idle = False

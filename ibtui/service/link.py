@@ -18,6 +18,8 @@ from ibtui.service.runtime import Progress
 
 CALL_S = 10.0
 """Seconds for an answer that needs no work."""
+FORGO_S = 2.0
+"""A command that has failed waits no longer for the answer to `forgo`."""
 SILENCE_S = 60.0
 """The change stream has a heart-beat; after so long without one its other end hangs."""
 _POLITE_S = 0.3
@@ -102,6 +104,12 @@ class Link:
                 return
         except (IbtuiError, TimeoutError):
             return  # then it goes on, which a look will show
+
+    async def forgo(self) -> None:
+        """What it was started for did not come about; with nothing to keep it ends. Raises nothing."""
+        with contextlib.suppress(IbtuiError, TimeoutError):
+            async with asyncio.timeout(FORGO_S):
+                await self.do("forgo")
 
     async def hold(self, username: str, password: str) -> None:
         """Hand over a password to keep in memory; raises Lost."""

@@ -40,9 +40,11 @@ async def open_runtime(
 async def runtime_for(
     settings: Settings, *, spawns: bool = False, alone: bool = False
 ) -> AsyncIterator[AttachedRuntime]:
-    """As `open_runtime`, closed at the end."""
+    """As `open_runtime`, closed at the end; a keep-alive that was started for nothing ends with it."""
     runtime = await open_runtime(settings, spawns=spawns, alone=alone)
+    attached, failed = runtime.attached, True
     try:
         yield runtime
+        failed = False
     finally:
-        await runtime.close()
+        await runtime.close(forgo=failed and not attached)

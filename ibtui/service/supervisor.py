@@ -33,6 +33,8 @@ IDLE_S = 180.0
 """Seconds without anything to keep, and nobody attached, until it ends by itself."""
 LOOK_S = 5.0
 """How often it looks whether that is so."""
+SOON_S = 0.2
+"""The same once whoever started it has failed, and is just going."""
 LARGEST = 16 * 1024 * 1024
 """Bytes of a request's body that is passed on."""
 SHORT_S = 1.0
@@ -166,10 +168,11 @@ class Supervisor:
                 useless_since = None
             elif useless_since is None:
                 useless_since = now
-            elif self._idle_s and now - useless_since >= self._idle_s:
+            elif self._idle_s and (runtime.forgone or now - useless_since >= self._idle_s):
                 return "nothing to keep"
+            look = SOON_S if runtime.forgone else LOOK_S
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(LOOK_S, self._idle_s / 2) or LOOK_S):
+                async with asyncio.timeout(min(look, self._idle_s / 2) or LOOK_S):
                     await feed.wait()
             feed.drain()
             if not await asyncio.to_thread(path.exists):

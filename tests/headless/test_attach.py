@@ -68,6 +68,29 @@ def test_a_start_begins_it_and_keep_stop_ends_it(run: Run, kept: Sim) -> None:
     assert run("status").code == 0, "the session is left as it was"
 
 
+def test_a_start_that_fails_leaves_none_behind(run: Run) -> None:
+    command = [sys.executable, "-c", "raise SystemExit('no')"]
+    path = write_profile(f"https://127.0.0.1:{free_port()}", gateway_command=command, keep_alive=True)
+    assert run("gateway", "start").code == 1
+    until(lambda: run("keep", "status").code == 1, 5)
+    assert (paths.log_dir() / "keep-default.log").exists(), "there was one"
+    # One that was there before stays, and so does one with something to keep.
+    begun = subprocess.run([sys.executable, "-c", BEGIN, str(path)], timeout=30, check=True)
+    assert begun.returncode == 0 and run("gateway", "start").code == 1
+    time.sleep(1.5)
+    assert run("keep", "status").code == 0
+
+
+BEGIN = "import sys; from pathlib import Path; from ibtui import config; from ibtui.service import spawn; \
+spawn.ensure_now(config.load(Path(sys.argv[1])))"
+
+
+def test_a_login_that_fails_leaves_none_behind(run: Run, sim: Sim) -> None:
+    write_profile(sim.url, sim.cert, keep_alive=True, username=sim.user()["username"])
+    assert run("login", "--password-stdin", stdin="wrong\n").code == 5
+    until(lambda: run("keep", "status").code == 1, 5)
+
+
 def test_it_is_detached_and_knows_no_secret(
     run: Run, sim: Sim, monkeypatch: pytest.MonkeyPatch, own_folders: Path
 ) -> None:
