@@ -1,7 +1,7 @@
 """Enrolling IB Key over HTTP, at IBKR's login host itself (login.md §6).
 
 It replaces the phone's IB Key: the account has one. The new key depends on this session's
-proof, so it exists only here until it is stored; that happens before anything else.
+proof, so it exists only here: it is stored before IBKR is asked to activate it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ibtui.auth.effects import (
     Store,
 )
 from ibtui.auth.factor import plain_name, plain_names
+from ibtui.auth.fields import Prepared
 from ibtui.auth.ledger import Ledger, counted
 from ibtui.auth.login import Draw, ask_code
 from ibtui.auth.replies import (
@@ -52,6 +53,10 @@ __all__ = ["Enrolled", "enroll"]
 
 SMS = "4.2"
 OS = ("OS", "Android+9")
+UNKNOWN = (
+    "The old IB Key may be gone already. The new one is kept: if IBKR's app no longer has its IB Key,"
+    " run ibtui ibkey import --unfinished; else enroll again before you log in."
+)
 _MANAGER = "/sso/AuthenticatorMgr"
 _AUTH = "/sso/DynamicAuthenticatorAuth"
 _XML = ("RESP_TYPE", "XML")
@@ -72,8 +77,8 @@ def enroll(who: Credentials, pin: Secret, draw: Draw | None = None) -> Flow[Enro
     """Make a new IB Key for the user name, and store it.
 
     Yields effects; every `Send` goes to `LOGIN_HOST`. Asks for the code of the text message
-    and nothing else. Yields `Store` right after IBKR has activated the key. Attempts are
-    counted as in `login.login`.
+    and nothing else. Yields `Store` with the key as `Prepared` right before IBKR is asked to
+    activate it, and `Store` again right after it has. Attempts are counted as in `login.login`.
 
     Args:
         pin: 4 to 6 digits, chosen by the person or made by `ocra.make_pin`.
@@ -198,12 +203,18 @@ def _activate(state: _State, proof: srp.Proof) -> Flow[Enrolled]:
         ("STORAGE", "0"),
         ("KEY_TYPE", "IKEY"),
     )
+    # Whatever happens from here on, the new key is on disk.
+    yield Store(Prepared(state.pin, key))
     try:
-        result = _json((yield from _post(state, _MANAGER, form, judged=True)), "the activation")
+        reply = yield from _post(state, _MANAGER, form, judged=True)
+        result = _json(reply, "the activation")
+        activated = str(result.get("ACTIVATION_RESULT")).lower()
+        if activated not in ("true", "false"):
+            raise fault(reply, "IBKR did not say whether it activated IB Key")
     except (Unreachable, UnknownReply) as error:
-        error.fix = "The old IB Key may be gone already: enroll again before you log in. " + error.fix
+        error.fix = f"{UNKNOWN} {error.fix}"
         raise
-    if result.get("ACTIVATION_RESULT") is not True:
+    if activated == "false":
         raise Rejected("IBKR did not activate IB Key.", "Enroll again; the old key may be gone already.")
     serial = result.get("SERIAL_NO")
     return Enrolled(state.pin, key, serial=serial if isinstance(serial, str) else "")

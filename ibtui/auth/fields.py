@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ibtui.auth.effects import Enrolled
 from ibtui.auth.guard import Record
 from ibtui.auth.sealing import Sealer, is_sealed
 from ibtui.errors import PersonNeeded, UsageError
@@ -15,6 +16,8 @@ from ibtui.secret import Secret
 
 Data = dict[str, Any]
 SECRETS = ("pin", "ocra")
+UNFINISHED = "unfinished"
+"""Holds `pin`, `ocra` and `at` of an enrolment between its last request and IBKR's answer."""
 AGAIN = "Enroll again: ibtui ibkey enroll"
 FIRST_COUNTER = 2
 """The counter of the first login after an enrolment (login.md §6)."""
@@ -27,6 +30,10 @@ class Key:
     pin: Secret
     ocra: Secret
     """40 hex digits."""
+
+
+class Prepared(Enrolled):
+    """A new IB Key that IBKR has not been asked to activate yet: kept beside the old one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,8 @@ class Status:
     sealed: bool
     used: datetime | None = None
     """When IB Key last answered."""
+    unfinished: datetime | None = None
+    """When an enrolment was broken off of which nobody knows whether IBKR activated its key."""
 
     @property
     def logins_left(self) -> int:
@@ -120,6 +129,12 @@ def write_key(data: Data, key: Key, user: str, passphrase: Secret | None) -> Non
         sealer = Sealer(passphrase)
         data["pin"] = sealer.seal(key.pin, _about(user, "pin"))
         data["ocra"] = sealer.seal(key.ocra, _about(user, "ocra"))
+
+
+def unfinished(data: Data) -> Data:
+    """The key of an enrolment that was broken off; empty where there is none."""
+    found = data.get(UNFINISHED)
+    return found if isinstance(found, dict) and found.get("ocra") else {}
 
 
 def _about(user: str, name: str) -> str:

@@ -1,7 +1,7 @@
 """Auth data of one user name on disk: the one place where a secret touches it.
 
 One JSON file with the node service's fields (login.md §7): `pin`, `ocra`, `counter`,
-`attempts`, and ours: `user`, `not_before`, `used`, `serial`. Extra keys and the order of
+`attempts`, and ours: `user`, `not_before`, `used`, `serial`, `unfinished`. Extra keys and the order of
 keys are kept. Only `pin` and `ocra` can be sealed, so that the guard works in every
 process. Every change is: lock, read anew, replace the whole file, fsync. Everything here
 is synchronous and takes milliseconds (opening a sealed key a tenth of a second); callers
@@ -13,15 +13,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
-from ibtui import paths
-from ibtui.auth import fields, files, guard, lock, ocra
+from ibtui.auth import fields, files, guard, ocra
+from ibtui.auth.box import Box
 from ibtui.auth.effects import Count, Enrolled
-from ibtui.auth.fields import Data, Key, Status
+from ibtui.auth.fields import Data, Key, Prepared, Status
 from ibtui.auth.sealing import Sealer, is_sealed
 from ibtui.errors import PersonNeeded, UsageError
 from ibtui.secret import Secret
@@ -29,10 +27,9 @@ from ibtui.secret import Secret
 MAX_COUNTER = 95
 HIGHEST = 100
 """A maximum counter over this cannot work (login.md §5): counter 100 is refused by IBKR."""
-T = TypeVar("T")
 
 
-class Vault:
+class Vault(Box):
     """The auth data of `username`.
 
     One instance belongs to one login: it remembers which attempt it counted (to give back
@@ -68,36 +65,16 @@ class Vault:
                 f"The maximum counter must be between 3 and {HIGHEST}, not {max_counter}.",
                 "IBKR refuses the counter 100; the usual maximum is 95.",
             )
-        self.username = username.strip()
-        self.folder = folder or paths.data_dir() / "auth"
-        self.plain = plain
+        super().__init__(username, folder, plain=plain, timeout=timeout, stop=stop)
         self.policy = policy or guard.Policy()
         self.max_counter = max_counter
         self.person = person
         self.passphrase = passphrase
-        self._name = files.safe_name(username)
         self._now = now
-        self._timeout = timeout
-        self._stop = stop
         self._counted: tuple[guard.Record, guard.Record] | None = None
         self._drawn = 0
 
     # What is there -------------------------------------------------------------------
-
-    @property
-    def path(self) -> Path:
-        """The file. In plain mode data.json belongs to the first user name, others have data.USER.json."""
-        if not self.plain:
-            return self.folder / f"{self._name}.json"
-        shared = self.folder / files.DEFAULT
-        own = self.folder / f"data.{self._name}.json"
-        found = files.read(shared)
-        if found is None:
-            return own if own.exists() else shared
-        user = found.get("user")
-        if isinstance(user, str) and user.strip():
-            return shared if user.strip().lower() == self.username.lower() else own
-        return own if own.exists() else shared
 
     def status(self) -> Status:
         """Read the file anew; a missing one is a fresh start.
@@ -116,6 +93,7 @@ class Vault:
             bool(data.get("ocra")),
             any(sealed),
             fields.moment(data.get("used")),
+            fields.moment(fields.unfinished(data).get("at")),
         )
 
     def permit(self) -> guard.Permit:
@@ -231,19 +209,58 @@ class Vault:
     def store(self, enrolled: Enrolled) -> None:
         """Keep a new IB Key at once, sealed where a passphrase is set (never in plain mode).
 
-        It does not fail for want of a passphrase: IBKR has already replaced the old key.
+        A `Prepared` one is kept beside the present key, before IBKR is asked to activate it: a disk
+        that refuses does so while the old key still works, and no crash can lose the new one. It does
+        not fail for want of a passphrase: IBKR has already replaced the old key.
 
         Raises:
             IbtuiError: it could not be written.
         """
 
         def change(data: Data, _: Path) -> None:
-            self._write_key(data, Key(enrolled.pin, enrolled.ocra_hex))
-            data["counter"] = enrolled.counter
+            key = Key(enrolled.pin, enrolled.ocra_hex)
+            if isinstance(enrolled, Prepared):
+                kept = data[fields.UNFINISHED] = {"at": fields.stamp(self._now())}
+                return self._write_key(kept, key)
+            self._take(data, key, enrolled.counter)
             if enrolled.serial:
                 data["serial"] = enrolled.serial
 
         self._change(change)
+
+    def forget_unfinished(self) -> None:
+        """IBKR did not activate the prepared key."""
+        self._change(lambda data, _: data.pop(fields.UNFINISHED, None))
+
+    def take_unfinished(self, *, replace: bool = False) -> None:
+        """Use the key of an enrolment that was broken off, because IBKR activated it after all.
+
+        Raises:
+            UsageError: there is none; a key is here already and `replace` is not set.
+        """
+
+        def change(data: Data, path: Path) -> None:
+            found = fields.unfinished(data)
+            if not found:
+                raise UsageError(f"No enrolment of {self.username} was broken off.", fields.AGAIN)
+            self._may_replace(data, path, replace)
+            self._take(data, self._read_key(found, path), fields.FIRST_COUNTER)
+
+        self._change(change)
+
+    def _take(self, data: Data, key: Key, counter: int) -> None:
+        self._write_key(data, key)
+        data["counter"] = counter
+        for name in (fields.UNFINISHED, "serial", "used"):  # the last key's
+            data.pop(name, None)
+
+    @staticmethod
+    def _may_replace(data: Data, path: Path, replace: bool) -> None:
+        if data.get("ocra") and not replace:
+            raise UsageError(
+                f"{path} holds an IB Key already; nothing was imported.",
+                "Say that it may be replaced (--replace).",
+            )
 
     def seal(self, passphrase: Secret) -> None:
         """Seal PIN and secret with a passphrase (opened with the present one where they are sealed).
@@ -295,7 +312,7 @@ class Vault:
         if isinstance(user, str) and user.strip() and user.strip().lower() != self.username.lower():
             raise UsageError(f"{path} belongs to the user name {user}.", f"Use --user {user}.")
         key = self._read_key(given, path)
-        ours = ("user", "attempts", "not_before", "counter", *fields.SECRETS)
+        ours = ("user", "attempts", "not_before", "counter", fields.UNFINISHED, *fields.SECRETS)
         extra = {name: value for name, value in given.items() if name not in ours}
         self._import(key, fields.counter(given, path), extra, replace=replace)
 
@@ -320,6 +337,7 @@ class Vault:
         own, data = self._read()
         key = self._read_key(data, own)
         out: Data = {**data, "user": self.username, "counter": fields.counter(data, own)}
+        out.pop(fields.UNFINISHED, None)
         fields.write_key(out, key, self.username, passphrase)
         files.replace(path, out)
 
@@ -327,53 +345,7 @@ class Vault:
         """The text for `IB_AUTH_OCRA_SECRET`; PIN and counter go with it (`key`, `status`)."""
         return self.key().ocra
 
-    # Between processes ---------------------------------------------------------------
-
-    def conversation(
-        self, timeout: float, stop: threading.Event | None = None
-    ) -> AbstractContextManager[None]:
-        """Hold the one login of this user name on this machine; others wait up to `timeout` seconds.
-
-        Whoever waited looks first whether the other one's login was successful.
-
-        Raises:
-            IbtuiError: not free within the time-out, or `stop` was set.
-        """
-        self._prepare()
-        return lock.held(self.folder / f".{self._name}.login.lock", "logging in", timeout, stop)
-
     # Inside --------------------------------------------------------------------------
-
-    def _prepare(self) -> None:
-        files.make_folder(self.folder)
-        files.check_folder(self.folder, strict=not self.plain)
-
-    def _read(self) -> tuple[Path, Data]:
-        files.check_folder(self.folder, strict=not self.plain)
-        path = self.path
-        return path, files.read(path) or {}
-
-    def _change(self, change: Callable[[Data, Path], T]) -> T:
-        """Lock, read anew, change, replace, sync. An error of `change` leaves the file alone."""
-        self._prepare()
-        # In plain mode who owns data.json is decided here too, so one lock serves all user names.
-        name = "data" if self.plain else self._name
-        with lock.held(self.folder / f".{name}.lock", "writing the auth data", self._timeout, self._stop):
-            path = self.path
-            files.sweep(path)
-            data = files.read(path)
-            if data is None:
-                data = self._fresh()
-            result = change(data, path)
-            data.setdefault("user", self.username)
-            data["user"] = data["user"] or self.username
-            files.replace(path, data)
-            return result
-
-    def _fresh(self) -> Data:
-        # The node service makes its PIN with the file and never again.
-        pin = ocra.make_pin().reveal() if self.plain else None
-        return {"pin": pin, "ocra": None, "counter": 2, "attempts": 0, "user": self.username}
 
     def _import(self, key: Key, counter: int, extra: Data, *, replace: bool) -> None:
         ocra.check_pin(key.pin)
@@ -382,12 +354,8 @@ class Vault:
             raise UsageError("The counter of IB Key begins at 1.")
 
         def change(data: Data, path: Path) -> None:
+            self._may_replace(data, path, replace)
             here = data.get("ocra")
-            if here and not replace:
-                raise UsageError(
-                    f"{path} holds an IB Key already; nothing was imported.",
-                    "Say that it may be replaced (--replace).",
-                )
             same = isinstance(here, str) and here.lower() == key.ocra.reveal().strip().lower()
             for name, value in extra.items():
                 data.setdefault(name, value)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from ibtui import sources
 from ibtui.auth import ocra
 from ibtui.auth.effects import Answers, Credentials, Enrolled, Note, Spend, Step
+from ibtui.auth.fields import Prepared
 from ibtui.auth.vault import Vault
 from ibtui.clock import Clock, SystemClock
 from ibtui.config import Profile, Settings
-from ibtui.errors import IbtuiError
+from ibtui.errors import IbtuiError, Rejected
 from ibtui.secret import Secret
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 NO_SMS = "SMS credentials are not set, cannot automatically setup IBKey"
 """login.md §8."""
+ACTIVE = "IBKR has activated the new IB Key; it is kept as an unfinished one."
+NOT_YET = "IBKR was not asked to activate the new IB Key: the old one still works."
 
 
 async def enroll(
@@ -48,12 +51,20 @@ async def enroll(
     clock = clock or SystemClock()
     rest = login_host(settings, clock)
 
+    prepared = False
+
     async def store(enrolled: Enrolled) -> None:
+        nonlocal prepared
         await keep(vault, enrolled, answers)
+        prepared = True
 
     spend = counting(vault, answers)
     try:
         return await drive.run(flow(who, pin), answers, rest, clock, spend, store=store, login_host=rest)
+    except Rejected:
+        if prepared:
+            await asyncio.to_thread(vault.forget_unfinished)
+        raise
     finally:
         await rest.close()
 
@@ -79,17 +90,19 @@ async def keep(vault: Vault, enrolled: Enrolled, answers: Answers) -> None:
     """Write a new key to disk; where that fails a person may make room and have it tried again.
 
     Raises:
-        IbtuiError: it could not be written, and is lost.
+        IbtuiError: it could not be written. A prepared one is not activated then; an active one
+            stays where it was prepared.
     """
+    active = not isinstance(enrolled, Prepared)
     while True:
         try:
             return await asyncio.to_thread(vault.store, enrolled)
         except IbtuiError as error:
-            text = f"{error.what} IBKR has activated the new IB Key, and it is in memory alone."
+            text = f"{error.what} {ACTIVE if active else NOT_YET}"
             if await answers.confirm(f"{text} {error.fix} Try again to write it?"):
                 continue
-            error.what = f"{text} It is lost now."
-            error.fix = f"{error.fix} Then enroll again: the old IB Key is gone."
+            error.what = text
+            error.fix += f" Then run: ibtui ibkey {'import --unfinished --replace' if active else 'enroll'}"
             raise
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ibtui.auth import lock
 from ibtui.auth.effects import Answer, Cancel, Challenge, Credentials, Enrolled, Note
+from ibtui.auth.fields import Prepared
 from ibtui.auth.vault import Vault
 from ibtui.errors import IbtuiError, PersonNeeded
 from ibtui.secret import Secret
@@ -57,13 +58,23 @@ async def test_a_person_makes_room(tmp_path: Path) -> None:
     person = Person(2, room)
     await enrolling.keep(vault, KEY, person)
     assert vault.key().ocra.reveal() == "ab" * 20
-    assert len(person.asked) == 2 and "in memory alone" in person.asked[0]
+    assert len(person.asked) == 2 and "kept as an unfinished one" in person.asked[0]
     assert "abab" not in person.asked[0] and "0258" not in person.asked[0]
 
 
 async def test_nobody_makes_room(tmp_path: Path) -> None:
     vault, room = blocked(tmp_path / "auth")
-    with room, pytest.raises(IbtuiError, match="lost now") as caught:
+    prepared = Prepared(KEY.pin, KEY.ocra_hex)
+    with room, pytest.raises(IbtuiError, match="was not asked to activate") as caught:
+        await enrolling.keep(vault, prepared, Person(0, room))
+    assert "ibkey enroll" in caught.value.fix
+    await enrolling.keep(vault, prepared, Person(0, room))
+    with (
+        lock.held(vault.folder / ".me.lock", "filling the disk"),
+        pytest.raises(IbtuiError, match="kept as an unfinished") as caught,
+    ):
         await enrolling.keep(vault, KEY, Person(0, room))
-    assert "enroll again" in caught.value.fix
+    assert "import --unfinished" in caught.value.fix
     assert not vault.status().enrolled
+    vault.take_unfinished()
+    assert vault.key().ocra.reveal() == KEY.ocra_hex.reveal()

@@ -58,6 +58,7 @@ def status_json(found: Status, profile: Profile) -> dict[str, Any]:
         "attempts": found.record.attempts,
         "max_attempts": profile.max_attempts,
         "not_before": found.record.not_before.isoformat() if found.record.not_before else None,
+        "unfinished": found.unfinished.isoformat() if found.unfinished else None,
         "file": str(found.path),
     }
 
@@ -76,6 +77,9 @@ def _status_text(found: Status, profile: Profile) -> None:
     until = f", an automatic login waits until {_local(wait)}" if wait else ""
     output.out(f"attempts   {found.record.attempts} failed of {profile.max_attempts}{until}")
     output.out(f"file       {found.path}")
+    if found.unfinished is not None:
+        output.out(f"unfinished {_local(found.unfinished)}: an enrollment was broken off at its last step")
+        output.out("→ if the app in the phone has lost its IB Key: ibtui ibkey import --unfinished")
     if not found.logins_left:
         output.out("→ enroll: ibtui ibkey enroll")
 
@@ -101,9 +105,12 @@ def import_(
     secret_file: Path | None = None,
     pin_file: Path | None = None,
     counter: int = fields.FIRST_COUNTER,
+    unfinished: bool = False,
     replace: bool = False,
 ) -> int:
     """Take over an IB Key: `file` is a data.json, an `ib-key-auth-….json` or a backup of `export`.
+
+    `unfinished`: that of an enrolment whose last request IBKR never answered here.
 
     Without `file`: the text of IB_AUTH_OCRA_SECRET out of `secret_file` or that variable, with
     its PIN out of `pin_file` or typed, and `counter`, the next to use.
@@ -119,7 +126,9 @@ def import_(
         vault = vault_for(
             profile, user_name(profile, name), passphrase=await sources.of(profile, "passphrase").read()
         )
-        if file is not None:
+        if unfinished:
+            await _opened(vault, lambda: vault.take_unfinished(replace=replace))
+        elif file is not None:
             await _opened(vault, lambda: vault.import_file(file, replace=replace))
         else:
             secret = _ocra_text(secret_file)

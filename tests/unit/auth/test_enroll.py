@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from ibtui.auth import ocra, srp
 from ibtui.auth.effects import Answer, Cancel, Credentials, Reply, Resend
 from ibtui.auth.enroll import enroll
+from ibtui.auth.fields import Prepared
 from ibtui.auth.login import Draw
 from ibtui.errors import (
     CertificateMismatch,
@@ -38,7 +39,8 @@ PRIVATE = rsa.generate_private_key(65537, 2048)
 SRP = VECTORS["srp"][0]["in"]
 OK_ORDER = [
     "INIT", "INIT", "spend attempt", "COMPLETEAUTH", "COMPLETEAUTH_1", "ask", "SECOND_FACTOR_CONFIG",
-    "COMPLETETWOFACT", "IS_USER_ENABLED", "GET_PARAMS", "COMPLETE_SETUP", "store", "spend success",
+    "COMPLETETWOFACT", "IS_USER_ENABLED", "GET_PARAMS", "store", "COMPLETE_SETUP", "store",
+    "spend success",
 ]  # fmt: skip
 
 
@@ -81,7 +83,8 @@ def test_a_whole_enrolment() -> None:
     talk = Talk(server(), [typed(SMS)])
     done = talk.play(start())
     assert talk.what == OK_ORDER
-    assert talk.stored == [done] and (done.counter, done.serial) == (2, "S-1")
+    assert (done.counter, done.serial) == (2, "S-1")
+    assert talk.stored == [Prepared(done.pin, done.ocra_hex), done], "kept before IBKR is asked"
     assert {send.host for send in talk.sent} == {"login"}
     assert [send.path for send in talk.sent] == [
         f"/sso/{page}" for page in (
@@ -225,26 +228,29 @@ NO_SMS = Reply(200, f"<r><ini_params><M2>{proof().M2}</M2></ini_params><sftypes>
         ({"r6": Reply(200, "nonsense")}, UnknownReply, "about the code", 1),
         ({"r6": Reply(200, "<r><error>too late</error></r>")}, Rejected, "too late", 1),
         ({"r6": Reply(200, "<!DOCTYPE x>")}, UnknownReply, "about the code", 1),
-        ({"r6": Reply(502, "")}, Unreachable, "502", 0),
+        ({"r6": Reply(502, "")}, Unreachable, "502", 1),
+        ({"r6": Reply(503, "")}, Unreachable, "503", 0),
         ({"r7": Reply(200, '{"USER_ALLOWED":3}')}, Rejected, "USER_ALLOWED 3", 1),
         ({"r7": Reply(200, "{}")}, Rejected, "does not let", 1),
         ({"r8": OTHER_SUITE}, UnknownReply, "another kind", 1),
         ({"r8": BAD_KEY}, UnknownReply, "lack a number", 1),
         ({"r8": ODD_KEY}, UnknownReply, "make no sense", 1),
         ({"r8": NO_CHALLENGE}, UnknownReply, "not a number", 1),
-        ({"r9": Reply(200, '{"ACTIVATION_RESULT":"true"}')}, Rejected, "did not activate", 1),
+        ({"r9": Reply(200, '{"ACTIVATION_RESULT":false}')}, Rejected, "did not activate", 1),
+        ({"r9": Reply(200, '{"OTHER":1}')}, UnknownReply, "import --unfinished", 1),
         ({"r9": Stalled("lost", "wait")}, Stalled, "enroll again", 1),
-        ({"r9": Reply(500, "")}, Unreachable, "enroll again", 0),
+        ({"r9": Reply(500, "")}, Unreachable, "enroll again", 1),
     ],
 )
-def test_each_end_has_its_own_error_and_stores_nothing(
+def test_each_end_has_its_own_error_and_no_key_counts_as_active(
     change: dict[str, Any], error: type[IbtuiError], words: str, left: int
 ) -> None:
     talk = Talk(server(**change), [typed(SMS)])
     with pytest.raises(error, match=words) as caught:
         talk.play(start())
     assert caught.type is error
-    assert talk.stored == [] and PIN not in str(caught.value)
+    assert all(type(one) is Prepared for one in talk.stored) and bool(talk.stored) == ("r9" in change)
+    assert PIN not in str(caught.value)
     talk.check_order()
     assert talk.balance == left
 
@@ -261,7 +267,12 @@ def test_a_key_that_cannot_be_stored_is_an_error_of_its_own() -> None:
     talk = Talk(server(), [typed(SMS)], spending={"store": IbtuiError("the disk is full", "")})
     with pytest.raises(IbtuiError, match="disk is full"):
         talk.play(start())
-    assert talk.what[-1] == "store"
+    assert talk.what[-1] == "store" and "COMPLETE_SETUP" not in talk.what
+
+
+def test_a_truth_in_words_is_one() -> None:
+    reply = Reply(200, '{"ACTIVATION_RESULT":"true"}')
+    assert Talk(server(r9=reply), [typed(SMS)]).play(start()).counter == 2
 
 
 @pytest.mark.parametrize("serial", ["null", "12"])

@@ -10,6 +10,7 @@ import pytest
 
 from ibtui.auth import sealing
 from ibtui.auth.effects import Enrolled
+from ibtui.auth.fields import Prepared
 from ibtui.auth.vault import Vault
 from ibtui.errors import IbtuiError, PersonNeeded, UsageError
 from ibtui.secret import Secret
@@ -30,8 +31,44 @@ def test_a_stored_key_comes_back(tmp_path: Path) -> None:
     key = vault(tmp_path).key()
     assert (key.pin.reveal(), key.ocra.reveal()) == (PIN, OCRA)
     assert PIN not in repr(key) + repr(box.status()) and OCRA not in repr(key)
+    box.next_counter()
     box.store(Enrolled(Secret("1"), Secret(OCRA)))
-    assert held(box)["serial"] == "S-1"
+    assert "serial" not in held(box) and box.status().used is None, "those were the last key's"
+
+
+def test_a_prepared_key_lies_beside_the_old_one_until_it_is_active(tmp_path: Path) -> None:
+    box = vault(tmp_path)
+    box.store(KEY)
+    box.next_counter()
+    new = Prepared(Secret("4711"), Secret("cd" * 20))
+    box.store(new)
+    assert (box.key().ocra.reveal(), box.status().counter) == (OCRA, 3), "the old one still answers"
+    assert box.status().unfinished == NOW.replace(microsecond=123000)
+    box.export(tmp_path / "backup.json")
+    assert "cdcd" not in (tmp_path / "backup.json").read_text()
+    with pytest.raises(UsageError, match="holds an IB Key already"):
+        box.take_unfinished()
+    box.forget_unfinished()
+    assert "cdcd" not in box.path.read_text() and box.status().unfinished is None
+    with pytest.raises(UsageError, match="broken off"):
+        box.take_unfinished(replace=True)
+    box.store(new)
+    box.take_unfinished(replace=True)
+    assert (box.key().pin.reveal(), box.key().ocra.reveal()) == ("4711", "cd" * 20)
+    assert (box.status().counter, box.status().unfinished, box.status().enrolled) == (2, None, True)
+    box.store(new)
+    box.store(Enrolled(Secret("4711"), Secret("cd" * 20), serial="S-2"))
+    assert "unfinished" not in held(box) and held(box)["serial"] == "S-2"
+
+
+def test_a_prepared_key_is_sealed_with_the_rest(tmp_path: Path) -> None:
+    box = vault(tmp_path, passphrase=PASS)
+    box.store(Prepared(Secret("4711"), Secret("cd" * 20)))
+    assert "cdcd" not in box.path.read_text() and "4711" not in box.path.read_text()
+    with pytest.raises(PersonNeeded, match="sealed"):
+        vault(tmp_path).take_unfinished()
+    box.take_unfinished()
+    assert box.status().sealed and box.key().pin.reveal() == "4711"
 
 
 def test_a_damaged_key_is_not_used(tmp_path: Path) -> None:
