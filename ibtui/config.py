@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ibtui import aliases, checks, paths
+from ibtui import aliases, checks, given, paths
 from ibtui.checks import LOOPBACK, MODES, NAME, SHOW, nearest, where
 from ibtui.errors import UsageError
 from ibtui.profile import HOWS, SECRETS, Addresses, Profile, Serve, Source, Ui
@@ -122,14 +122,15 @@ def load(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        mode = file.stat().st_mode
-        raw = file.read_bytes()
+        raw, mode = given.read(file, given.LONGEST + 1)
     except OSError as error:
         raise UsageError(
             f"The settings file {file} cannot be read: {error.strerror}.", "Make one: ibtui config init"
         ) from None
     if mode & 0o022:
         raise UsageError(f"Others may write the settings file {file}.", f"Run: chmod go-w '{file}'")
+    if len(raw) > given.LONGEST:
+        raise UsageError(f"{file} is too large for a settings file.", "Is it the right one?")
     try:
         return tomllib.loads(raw.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ibtui import config
+from ibtui import config, given
 from ibtui.errors import PersonNeeded, UsageError
 from ibtui.profile import Source
 from ibtui.secret import Secret
@@ -121,24 +121,23 @@ class SecretSource:
 
 
 def private_line(path: Path) -> str:
-    """The first line of a file that only its owner may read.
+    """The first line of a file that only its owner may read, or of a shell's `<(…)`.
 
     Raises:
-        UsageError: it cannot be read, or others may; says the command that mends it.
+        UsageError: it cannot be read, is none, or others may read it; says the command that mends it.
     """
     try:
-        status = path.stat()
+        content, mode = given.read(path, _LONGEST, pipe=True)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Look at its name.") from None
-    if status.st_mode & 0o077:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Look at its name and owner.") from None
+    if mode & 0o077:
         raise UsageError(f"Others may read {path}.", f"Run: chmod 600 '{path}'")
-    return _first(_bytes(path))
+    return _first(content)
 
 
 def _bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(_LONGEST)
+        return given.read(path, _LONGEST)[0]
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", "Look at its owner.") from None
 

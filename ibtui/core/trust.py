@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ibtui import given
 from ibtui.errors import CertificateMismatch, GatewayDown, Stalled, UsageError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -106,6 +107,7 @@ class Trust:
             return _pinning(self._pin)
         if self.ca_file is None:
             return ssl.create_default_context()
+        given.check(self.ca_file)
         try:
             context = ssl.create_default_context(cafile=str(self.ca_file))
         except (OSError, ssl.SSLError) as error:

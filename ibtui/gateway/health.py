@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ibtui import given
 from ibtui.errors import UsageError
 
 TIMEOUT = 3.0
@@ -162,6 +163,7 @@ async def _some_body(reader: asyncio.StreamReader) -> bytes:
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None:
+        given.check(ca_file)
         return ssl.create_default_context(cafile=str(ca_file))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # Nothing secret is sent here; the caller judges the fingerprint that is reported.

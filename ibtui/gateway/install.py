@@ -26,6 +26,7 @@ from pathlib import Path
 
 import msgspec
 
+from ibtui import given
 from ibtui.errors import GatewayFault, UsageError
 from ibtui.gateway import archive, procs
 from ibtui.gateway.archive import Unpacked
@@ -121,8 +122,10 @@ class Shelf:
         """Unpack a zip and make it the one in use; the same version again is only checked.
 
         Raises:
+            UsageError: it is no file.
             GatewayFault: refused (see `archive`), or the disk; nothing has changed then.
         """
+        given.check(zip_file)
         with on_disk(self.root, reading=zip_file):
             size = zip_file.stat().st_size
         if size > MAX_ZIP:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ibtui import paths
+from ibtui import given, paths
 from ibtui.auth import files, keys
 from ibtui.errors import IbtuiError, UsageError
 from ibtui.secret import Secret
@@ -196,9 +196,7 @@ def content_of(path: Path, remarks: list[str] | None = None) -> bytes:
         UsageError: it cannot be read, or is no key file by its size.
     """
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(_LONGEST + 1)
+        content, mode = given.read(path, _LONGEST + 1)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", "Look at its name and owner.") from None
     if len(content) > _LONGEST:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ibtui import paths
+from ibtui import given, paths
 from ibtui.auth import files
 from ibtui.auth.grant import Grant
 from ibtui.config import Addresses, Profile
@@ -50,6 +50,7 @@ def read_fields(profile: Profile) -> OAuth1Fields:
     from ibtui.auth.oauth_fields import OAuth1Fields
 
     path = registration_file(profile)
+    given.check(path)
     content = files.read_private(path)
     if content is None:
         raise UsageError(f"There is no OAuth registration: {path} is missing.", CONFIGURE)
@@ -85,6 +86,7 @@ def _second(profile: Profile) -> Mapping[str, Any]:
     key = b""
     if profile.oauth2_key_file:
         path = Path(profile.oauth2_key_file)
+        given.check(path)
         found = files.read_private(path)
         if found is None:
             raise UsageError(f"There is no OAuth 2.0 key: {path} is missing.", "Look at oauth2_key_file.")

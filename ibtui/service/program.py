@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ibtui import aliases
+from ibtui import aliases, given
 from ibtui.config import Profile
 from ibtui.errors import UsageError
 from ibtui.gateway.install import is_stand_in
@@ -130,8 +130,7 @@ def risks_of(profile: Profile) -> list[str]:
 
 def _text(conf: Path) -> str:
     try:
-        with conf.open("rb") as file:
-            return file.read(_LONGEST).decode("utf-8", "replace")
+        return given.read(conf, _LONGEST)[0].decode("utf-8", "replace")
     except OSError as error:
         raise UsageError(f"{conf} cannot be read: {error.strerror}.", "Look at its owner.") from None
 

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ibtui import given
 from ibtui.errors import IbtuiError, UsageError
 from ibtui.sim.scenario import load
 from ibtui.sim.server import Simulator
@@ -76,6 +77,7 @@ async def run(options: Options) -> int:
 
 
 def _write_ready(path: Path, line: str) -> None:
+    given.check(path)
     try:
         write_private(path, line.encode())
     except OSError as error:

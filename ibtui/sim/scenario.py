@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ibtui import given
 from ibtui.errors import UsageError
 from ibtui.sim import totp
 from ibtui.sim.factors import IBKEY, TOTP, Device
@@ -167,7 +168,7 @@ def load(name: str = "default", seed: int = 1) -> Scenario:
         return scenario
     path = Path(name)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(given.read(path, given.LONGEST)[0].decode("utf-8"))
     except OSError as error:
         raise UsageError(
             f"No scenario {name!r}: {error.strerror}.", "Built in: default, calm; else a TOML file."

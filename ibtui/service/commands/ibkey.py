@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ibtui import config, sources
+from ibtui import config, given, sources
 from ibtui.auth import fields, guard
 from ibtui.auth.fields import Status
 from ibtui.auth.vault import Vault
@@ -23,9 +23,8 @@ from ibtui.secret import Secret
 from ibtui.service import output
 from ibtui.service.answers import tty
 from ibtui.service.commands.context import Context, run
-from ibtui.service.vaults import vault_for
+from ibtui.service.vaults import OCRA_VARIABLE, vault_for
 
-OCRA_VARIABLE = "IB_AUTH_OCRA_SECRET"
 _NODE_FILE = re.compile(r"ib-key-auth-(?P<user>.+)-[0-9]{10,}\.json")
 ONE_USER = (
     "Only one program can use this key from now on: each would use up the counters of the other, and"
@@ -129,6 +128,7 @@ def import_(
         if unfinished:
             await _opened(vault, lambda: vault.take_unfinished(replace=replace))
         elif file is not None:
+            given.check(file)
             await _opened(vault, lambda: vault.import_file(file, replace=replace))
         else:
             secret = _ocra_text(secret_file)

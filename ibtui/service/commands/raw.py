@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ibtui import given
 from ibtui.clock import Clock, Tasks
 from ibtui.errors import UsageError
 from ibtui.service import actions, output
@@ -45,7 +46,9 @@ def _pair(word: str) -> tuple[str, str]:
 def _body(data: str | None) -> Any:
     if data is None:
         return None
-    text = sys.stdin.read() if data == "-" else data
+    text = sys.stdin.read(given.LONGEST + 1) if data == "-" else data
+    if len(text) > given.LONGEST:
+        raise UsageError("--data is too large.", "IBKR takes no such body.")
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:

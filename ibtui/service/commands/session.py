@@ -6,6 +6,7 @@ import math
 import sys
 from pathlib import Path
 
+from ibtui import given
 from ibtui.auth import guard
 from ibtui.auth.effects import Answers
 from ibtui.clock import SystemClock
@@ -132,6 +133,8 @@ def answers_of(
     if code_file is not None and code_command is not None:
         raise UsageError("--code-file and --code-command do not go together.", "Use one of them.")
     source = None
+    if code_file is not None:
+        given.check(code_file)  # it may not be there yet; a pipe would hold everything up
     if code_file is not None or code_command is not None:
         source = CodeSource(code_file, read_command(code_command) if code_command is not None else ())
     person: Answers = TtyAnswers(user or "")
