@@ -21,6 +21,7 @@ from ibtui.config import LOOPBACK, Profile, Settings
 from ibtui.core.models import Keeping, Lamp, LoginFacts
 from ibtui.errors import IbtuiError
 from ibtui.profile import SECRETS
+from ibtui.service import vaults
 from ibtui.service.lamps import TAKE_OVER
 
 if TYPE_CHECKING:
@@ -200,6 +201,8 @@ def attempts(profile: Profile, facts: LoginFacts) -> Iterator[Finding]:
         yield Finding("IB Key", "warn", f"{left} logins left", "Enroll it again: ibtui ibkey enroll")
     elif left is not None:
         yield ok("IB Key", f"{left} logins left")
+    elif vaults.not_imported():
+        yield Finding("IB Key", "warn", vaults.NOT_IMPORTED, vaults.HOW_TO_IMPORT)
 
 
 def sources(profile: Profile) -> Iterator[Finding]:

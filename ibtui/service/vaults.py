@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ibtui import errors, paths
+from ibtui import config, errors, paths
 from ibtui.auth import files, guard
 from ibtui.auth.vault import Vault
 from ibtui.clock import Clock, SystemClock
@@ -19,6 +19,12 @@ from ibtui.core.models import LoginFacts
 from ibtui.errors import IbtuiError, LoginLocked, LoginRefused
 from ibtui.secret import Secret
 
+OCRA_VARIABLE = "IB_AUTH_OCRA_SECRET"
+NOT_IMPORTED = (
+    f"The variable {OCRA_VARIABLE} is set, but its IB Key was not imported:"
+    " PIN and counter do not come with it."
+)
+HOW_TO_IMPORT = "Import it once, with its next counter: ibtui ibkey import --counter NUMBER"
 STILL = "still"
 """The source's password was refused, and a typed one was right since."""
 
@@ -68,6 +74,11 @@ def facts_of(
         logins_left=found.logins_left if found.enrolled else None,
         last_used=found.used,
     )
+
+
+def not_imported() -> bool:
+    """Whether the node service's variable holds an IB Key; only asked where none is enrolled here."""
+    return bool(config.environment().get(OCRA_VARIABLE, "").strip())
 
 
 @dataclass(frozen=True, slots=True)

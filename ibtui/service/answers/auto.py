@@ -30,6 +30,7 @@ from ibtui.secret import Secret
 from ibtui.service.answers.fixed import no_choice
 
 if TYPE_CHECKING:
+    from ibtui.auth.fields import Status
     from ibtui.auth.vault import Vault
     from ibtui.service.answers.sms import TwilioReader
     from ibtui.service.vaults import Memory
@@ -210,6 +211,7 @@ class AutoAnswers:
         assert vault is not None
         status = await asyncio.to_thread(vault.status)
         if not status.enrolled:
+            self._look_for_key(status)
             return None
         if status.sealed and vault.passphrase is None:
             vault.passphrase = await self._passphrase()
@@ -220,6 +222,22 @@ class AutoAnswers:
         self._say(f"{plain_name(challenge.code)}: answering with the enrolled key")
         text = ocra.respond(key.ocra, key.pin, counter, challenge.challenge, encoding)
         return Code(text, counted=True)
+
+    def _look_for_key(self, status: Status) -> None:
+        """No key answers here; says so where one lies about that only a person may take.
+
+        Raises:
+            PersonNeeded: with the command that takes it.
+        """
+        from ibtui.service import vaults
+
+        if vaults.not_imported():
+            raise PersonNeeded(vaults.NOT_IMPORTED, f"{vaults.HOW_TO_IMPORT} --user {status.user}")
+        if status.unfinished is not None:
+            raise PersonNeeded(
+                "An enrollment of IB Key was broken off at its last step; its key is kept.",
+                "If the app in the phone has lost its IB Key: ibtui ibkey import --unfinished",
+            )
 
     async def _passphrase(self) -> Secret | None:
         found = await sources.of(self.profile, "passphrase").read()

@@ -136,3 +136,14 @@ def test_a_keep_alive_that_waits_for_another_program_names_the_way_to_take_over(
 def test_lamps_are_links() -> None:
     assert doctor.lamp("login", Lamp(state="off", reason="nobody", fix="log in")).state == "broken"
     assert "link before" in doctor.lamp("login", Lamp()).text
+
+
+def test_an_ib_key_that_lies_in_a_variable_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IB_AUTH_OCRA_SECRET", "ab" * 20)
+    (_, found) = doctor.attempts(Profile(), LoginFacts(limit=4))
+    assert (found.link, found.state) == ("IB Key", "warn") and "ab" * 20 not in found.text
+    assert "IB_AUTH_OCRA_SECRET is set" in found.text and "ibtui ibkey import --counter" in found.fix
+    (_, found) = doctor.attempts(Profile(), LoginFacts(limit=4, logins_left=50))
+    assert found.state == "ok", "a key is enrolled here: the variable does not matter"
+    monkeypatch.setenv("IB_AUTH_OCRA_SECRET", " ")
+    assert len(list(doctor.attempts(Profile(), LoginFacts(limit=4)))) == 1
