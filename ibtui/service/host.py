@@ -202,7 +202,7 @@ class ExternalHost:
                 f"{self._url} is another machine, and nobody said which certificate it has.",
                 f'If it is right, add to the profile: fingerprint = "{found.fingerprint}"',
             )
-        pins.remember(self._url, found.fingerprint)
+        await asyncio.to_thread(pins.remember, self._url, found.fingerprint)
         return found.fingerprint
 
     def answers(self) -> Answers | None:

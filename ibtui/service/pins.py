@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from ibtui import paths
+from ibtui.auth import lock
 from ibtui.gateway import health
 
 
@@ -17,22 +18,27 @@ def _file() -> Path:
 
 def known(origin: str) -> str:
     """The fingerprint pinned for `origin`; empty when there is none."""
+    return _read().get(origin, "")
+
+
+def _read() -> dict[str, str]:
     try:
-        pins = msgspec.json.decode(_file().read_bytes(), type=dict[str, str])
+        return msgspec.json.decode(_file().read_bytes(), type=dict[str, str])
     except (OSError, msgspec.DecodeError):
-        return ""
-    return pins.get(origin, "")
+        return {}
 
 
 def remember(origin: str, fingerprint: str) -> None:
-    """Pin `fingerprint` (SHA-256, hex) for `origin`; an empty one forgets it."""
-    try:
-        pins = msgspec.json.decode(_file().read_bytes(), type=dict[str, str])
-    except (OSError, msgspec.DecodeError):
-        pins = {}
-    pins[origin] = fingerprint
-    kept = {where: what for where, what in sorted(pins.items()) if what}
-    paths.write_private(_file(), msgspec.json.encode(kept))
+    """Pin `fingerprint` (SHA-256, hex) for `origin`; an empty one forgets it. For callers in threads.
+
+    Raises:
+        IbtuiError: another process has been writing for seconds. OSError: the disk said no.
+    """
+    paths.private(paths.state_dir())
+    with lock.held(_file().with_name(".pins.lock"), "remembering a certificate"):
+        pins = {**_read(), origin: fingerprint}
+        kept = {where: what for where, what in sorted(pins.items()) if what}
+        paths.write_private(_file(), msgspec.json.encode(kept))
 
 
 async def renew(origin: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -190,6 +191,14 @@ def test_https_asked_of_a_plain_server(run: Run, start_sim: StartSim) -> None:
     write_profile(sim.url.replace("http:", "https:"))
     done = run("status")
     assert done.code == 3 and done.out.count("→") == 1
+
+
+def test_processes_that_pin_at_once_lose_nothing(own_folders: Path) -> None:
+    code = "import sys; from ibtui.service import pins; [pins.remember(f'https://{sys.argv[1]}.{n}', 'aa') \
+for n in range(40)]"
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(who)]) for who in range(3)]
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0]
+    assert all(pins.known(f"https://{who}.{n}") == "aa" for who in range(3) for n in range(40))
 
 
 def test_pins_that_cannot_be_read_are_none() -> None:
