@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,33 +14,37 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AbstractTable
 
-from ibtui import config, paths
+from ibtui import config, given, paths
 from ibtui.errors import UsageError
-
-
-def set_key(path: Path, dotted: str, value: Any) -> None:
-    """`set_keys` for one key, as in `profiles.default.account_type`."""
-    set_keys(path, {dotted: value})
 
 
 def set_keys(path: Path, changes: Mapping[str, Any]) -> None:
     """Set keys of the settings file in one step; a file that is not there is made (0600).
 
-    `value` is a text, number, boolean, a list of texts, or a mapping, which takes the place of the table
-    of that name. The result is read as settings before it replaces the file, so a bad value changes nothing.
+    Keys are dotted, as `profiles.default.account_type`; a value is a text, number, boolean, a list of
+    texts, or a mapping, which takes the place of the table of that name. The mode stays, and a symbolic
+    link (into a folder of dotfiles, say) stays one: what it leads to is changed. The result is read as
+    settings before it replaces the file, so a bad value changes nothing.
 
     Raises:
         UsageError: an unknown key or a bad value, or the file cannot be read, is not TOML, or cannot
             be written.
     """
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise UsageError(f"{path} is a link that leads in a circle.", "Make another one.")
     try:
-        if not path.parent.exists():
-            paths.private(path.parent)
-        with _alone(path):
-            text = path.read_text("utf-8") if path.exists() else ""
-            changed = _changed(text, changes, path)
-            _check(path, changed)
-            paths.write_private(path, changed.encode())
+        if not target.parent.exists():
+            paths.private(target.parent)
+        with _alone(target):
+            content, mode = given.read(target, given.LONGEST) if target.exists() else (b"", 0o600)
+            changed = _changed(content.decode("utf-8"), changes, path)
+            _check(path, target, changed)
+            paths.write_private(target, changed.encode())
+            if stat.S_IMODE(mode) != 0o600:
+                target.chmod(stat.S_IMODE(mode))
+    except UnicodeDecodeError:
+        raise UsageError(f"The settings file {path} is not UTF-8 text.", "Correct it there.") from None
     except OSError as error:
         raise UsageError(
             f"The settings file {path} cannot be changed: {error.strerror}.", "Check its folder's rights."
@@ -75,9 +80,9 @@ def _item(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _check(path: Path, text: str) -> None:
-    """Read the new text as settings, from a file beside the old one."""
-    trial = path.with_name(f".{path.name}.{os.getpid()}.new")
+def _check(path: Path, target: Path, text: str) -> None:
+    """Read the new text as settings, from a file beside `target`; errors name `path`."""
+    trial = target.with_name(f".{target.name}.{os.getpid()}.new")
     paths.write_private(trial, text.encode())
     try:
         config.load(trial, env={})

@@ -74,6 +74,14 @@ def test_variables_of_other_programs_are_taken_over_without_their_secrets(
     assert "planted" not in file.read_text() + done.out + done.err + dry.out + dry.err
 
 
+def test_the_defaults_are_written_where_a_link_leads(run: Run, tmp_path: Path) -> None:
+    link, file = tmp_path / "link.toml", tmp_path / "dotfiles" / "c.toml"
+    link.symlink_to(file)
+    assert run("config", "init", "--config", str(link)).code == 0
+    assert link.is_symlink() and file.read_text() == config.example_text()
+    assert run("config", "init", "--config", str(link)).code == 2
+
+
 def test_nothing_to_take_over(run: Run, file: Path) -> None:
     file.write_text("")
     file.chmod(0o600)

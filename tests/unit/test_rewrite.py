@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_one_value_changes_and_nothing_else(file: Path) -> None:
-    rewrite.set_key(file, "profiles.me.account_type", "live")
+    rewrite.set_keys(file, {"profiles.me.account_type": "live"})
     assert file.read_text() == TEXT.replace('"paper"', '"live"')
     assert file.stat().st_mode & 0o777 == 0o600
     assert [p.name for p in file.parent.iterdir() if p.suffix not in (".lock", ".toml")] == []
@@ -66,7 +66,7 @@ def test_new_keys_and_tables(file: Path) -> None:
 
 def test_a_file_that_is_not_there_is_made(tmp_path: Path) -> None:
     path = tmp_path / "new" / "config.toml"
-    rewrite.set_key(path, "profiles.default.account_type", "live")
+    rewrite.set_keys(path, {"profiles.default.account_type": "live"})
     assert config.load(path, env={}).chosen().account_type == "live"
     assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o777 == 0o700
 
@@ -83,7 +83,7 @@ def test_a_file_that_is_not_there_is_made(tmp_path: Path) -> None:
 )
 def test_a_bad_value_changes_nothing(file: Path, key: str, value: object, says: str) -> None:
     with pytest.raises(UsageError, match=says) as caught:
-        rewrite.set_key(file, key, value)
+        rewrite.set_keys(file, {key: value})
     assert str(file) in str(caught.value) and ".new" not in str(caught.value)
     assert file.read_text() == TEXT
 
@@ -91,7 +91,7 @@ def test_a_bad_value_changes_nothing(file: Path, key: str, value: object, says: 
 def test_what_is_not_toml_is_left_alone(file: Path) -> None:
     file.write_text("a = [")
     with pytest.raises(UsageError, match="not TOML"):
-        rewrite.set_key(file, "profiles.me.account_type", "live")
+        rewrite.set_keys(file, {"profiles.me.account_type": "live"})
     assert file.read_text() == "a = ["
 
 
@@ -100,13 +100,51 @@ def test_a_folder_that_cannot_be_written(file: Path) -> None:
     file.parent.chmod(0o500)
     try:
         with pytest.raises(UsageError, match="cannot be changed"):
-            rewrite.set_key(file, "profiles.me.account_type", "live")
+            rewrite.set_keys(file, {"profiles.me.account_type": "live"})
     finally:
         file.parent.chmod(0o700)
 
 
+def test_a_link_stays_and_what_it_leads_to_changes(file: Path, tmp_path: Path) -> None:
+    dotfiles, home = tmp_path / "dotfiles", tmp_path / "joe"
+    dotfiles.mkdir()
+    home.mkdir()
+    real = file.rename(dotfiles / "ibtui.toml")
+    real.chmod(0o644)
+    (home / "ibtui").symlink_to("../dotfiles")
+    link = home / "config.toml"
+    link.symlink_to("ibtui/ibtui.toml")
+    rewrite.set_keys(link, {"profiles.me.account_type": "live"})
+    assert link.is_symlink() and real.read_text() == TEXT.replace('"paper"', '"live"')
+    assert real.stat().st_mode & 0o777 == 0o644
+    assert {it.name for it in home.iterdir()} == {"ibtui", "config.toml"}
+    assert {it.name for it in dotfiles.iterdir()} <= {"ibtui.toml", ".ibtui.toml.lock"}
+    with pytest.raises(UsageError, match="must be one of") as caught:
+        rewrite.set_keys(link, {"profiles.me.account_type": "x"})
+    assert str(link) in str(caught.value)
+
+
+def test_a_link_that_leads_nowhere_yet(tmp_path: Path) -> None:
+    link = tmp_path / "config.toml"
+    link.symlink_to(tmp_path / "dotfiles" / "ibtui.toml")
+    rewrite.set_keys(link, {"serve.port": 5051})
+    assert link.is_symlink() and config.load(link, env={}).serve.port == 5051
+    round_ = tmp_path / "round.toml"
+    round_.symlink_to(round_)
+    with pytest.raises(UsageError, match="circle"):
+        rewrite.set_keys(round_, {"serve.port": 5051})
+    assert round_.is_symlink()
+
+
+def test_what_is_no_text_is_left_alone(file: Path) -> None:
+    file.write_bytes(b"a = '\xff'")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        rewrite.set_keys(file, {"serve.port": 5051})
+    assert file.read_bytes() == b"a = '\xff'"
+
+
 def test_writers_wait_for_each_other(file: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: rewrite.set_key(file, f"profiles.p{n}.username", f"u{n}"), range(24)))
+        list(pool.map(lambda n: rewrite.set_keys(file, {f"profiles.p{n}.username": f"u{n}"}), range(24)))
     found = config.load(file, env={})
     assert {found.profiles[f"p{n}"].username for n in range(24)} == {f"u{n}" for n in range(24)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -16,9 +17,10 @@ from ibtui.service.commands.context import Context
 def init(path: Path | None, *, as_json: bool = False) -> int:
     """Write the commented defaults; never over an existing file."""
     target = config.file_path(path)
-    if target.exists():
+    real = Path(os.path.realpath(target))  # a link that leads nowhere yet stays one
+    if os.path.lexists(real):
         raise UsageError(f"{target} exists already.", "Edit it, or name another file with --config.")
-    paths.write_private(target, config.example_text().encode())
+    paths.write_private(real, config.example_text().encode())
     output.say("Wrote the defaults; edit what you need:")
     return _place(target, as_json)
 
@@ -66,7 +68,7 @@ def change(context: Context, key: str, value: str) -> int:
     if len(key.split(".")) == 1 and key != "profile":
         key = f"profiles.{context.settings.profile}.{key}"
     path_ = context.settings.path
-    rewrite.set_key(path_, key, _meant(value))
+    rewrite.set_keys(path_, {key: _meant(value)})
     output.say(f"{key} is set in {path_}.")
     origin = config.load(path_).origins.get(key, "")
     if origin.startswith("environment"):
