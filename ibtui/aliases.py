@@ -16,6 +16,9 @@ _IBKEY = "IB_AUTH_USE_IBKEY"
 _TOKEN = "IB_AUTH_TWILIO_AUTH_TOKEN"  # noqa: S105 - a variable's name
 _PARTS = ("IB_GATEWAY_SCHEME", "IB_GATEWAY_DOMAIN", "IB_GATEWAY_PORT")
 _BIN, _CONF, _SERVE_PORT = "IB_GATEWAY_BIN", "IB_GATEWAY_CONF", "IB_GATEWAY_SERVICE_PORT"
+PROGRAM = (_BIN, _CONF)
+NAMES = frozenset({*_PLAIN.values(), _IBKEY, _TOKEN, *_PARTS, *PROGRAM, _SERVE_PORT})
+"""All that are read."""
 RUN = "bin/run.sh"
 """The program of a gateway; without IB_GATEWAY_CONF it runs on a configuration of ours."""
 _NO = frozenset({"false", "0", "no", "off"})

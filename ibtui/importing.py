@@ -13,7 +13,10 @@ _YES = frozenset({"true", "1", "yes", "on"})
 
 @dataclass(slots=True)
 class Found:
-    """`keys`: key of a profile -> value and the variable it came from. `left`: variable -> why not."""
+    """`keys`: key of a profile, or dotted of a table beside them -> value and the variable it came from.
+
+    `left`: variable -> why not.
+    """
 
     keys: dict[str, tuple[Any, str]] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
@@ -44,7 +47,7 @@ _WHY = {
     "IBEAM_KEY": "encrypted passwords are not read; name a source of the password instead",
     "IB_AUTH_OCRA_SECRET": "run ibtui ibkey import, which reads it and keeps it safely",
 }
-_OTHER = ("IBEAM_", "IB_GATEWAY_", "IB_AUTH_")
+_OTHER = ("IBEAM_", "IB_")
 
 
 def read(env: Mapping[str, str]) -> Found:
@@ -69,9 +72,23 @@ def read(env: Mapping[str, str]) -> Found:
             found.left[name] = _WHY[name]
         elif name.startswith("IBEAM_"):
             found.left[name] = "ibtui needs no such setting"
-    for key, (value, variable) in aliases.found(env).items():
+    for key, (value, variable) in (aliases.found(env) | aliases.sections(env)).items():
         found.keys[key] = (_typed(value), variable)
+    for name in sorted(env):
+        if name.startswith("IB_") and env[name].strip() and name not in _WHY:
+            why = _left(name, found)
+            if why:
+                found.left[name] = why
     return found
+
+
+def _left(name: str, found: Found) -> str:
+    """Why a variable of the node service is not taken over; empty when it is."""
+    if name not in aliases.NAMES:
+        return f"ibtui knows no such variable{checks.nearest(name, aliases.NAMES)}"
+    if name in aliases.PROGRAM and "gateway_command" not in found.keys:
+        return "it takes IB_GATEWAY_BIN with bin/run.sh of a gateway, or with IB_GATEWAY_CONF beside it"
+    return ""
 
 
 def _typed(value: Any) -> Any:

@@ -37,7 +37,9 @@ def set_keys(path: Path, changes: Mapping[str, Any]) -> None:
         if not target.parent.exists():
             paths.private(target.parent)
         with _alone(target):
-            content, mode = given.read(target, given.LONGEST) if target.exists() else (b"", 0o600)
+            content, mode = given.read(target, given.LONGEST + 1) if target.exists() else (b"", 0o600)
+            if len(content) > given.LONGEST:
+                raise UsageError(f"{path} is too large for a settings file.", "Is it the right one?")
             changed = _changed(content.decode("utf-8"), changes, path)
             _check(path, target, changed)
             paths.write_private(target, changed.encode())

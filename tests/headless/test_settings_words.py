@@ -74,6 +74,31 @@ def test_variables_of_other_programs_are_taken_over_without_their_secrets(
     assert "planted" not in file.read_text() + done.out + done.err + dry.out + dry.err
 
 
+def test_variables_that_mean_nothing_here_are_named(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("[profiles.default]\n")
+    file.chmod(0o600)
+    given = {
+        "IB_GATEWAY_BIN": "/opt/other",
+        "IB_GATEWAY_SERVICE_PORT": "5055",
+        "IB_AUTH_MAX_ATEMPTS": "3",
+        "IB_NONSENSE": "x",
+        "IB_AUTH_MAX_COUNTER": "90",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    done = run("config", "import", "--config", str(file), "--json")
+    left = done.json["left"]
+    assert left.keys() == {"IB_GATEWAY_BIN", "IB_AUTH_MAX_ATEMPTS", "IB_NONSENSE"}
+    assert (
+        "'IB_AUTH_MAX_ATTEMPTS'" in left["IB_AUTH_MAX_ATEMPTS"]
+        and "IB_GATEWAY_CONF" in left["IB_GATEWAY_BIN"]
+    )
+    found = config.load(file, env={})
+    assert (found.serve.port, found.chosen().max_counter) == (5055, 90)
+
+
 def test_the_defaults_are_written_where_a_link_leads(run: Run, tmp_path: Path) -> None:
     link, file = tmp_path / "link.toml", tmp_path / "dotfiles" / "c.toml"
     link.symlink_to(file)

@@ -143,6 +143,22 @@ def test_what_is_no_text_is_left_alone(file: Path) -> None:
     assert file.read_bytes() == b"a = '\xff'"
 
 
+def test_a_file_that_is_far_too_large_is_left_alone(file: Path) -> None:
+    text = TEXT + "# x\n" * 1_100_000
+    file.write_text(text)
+    with pytest.raises(UsageError, match="too large"):
+        rewrite.set_keys(file, {"serve.port": 5051})
+    with pytest.raises(UsageError, match="too large"):
+        config.load(file, env={})
+    assert file.read_text() == text
+
+
+def test_line_ends_of_another_system_stay(file: Path) -> None:
+    file.write_bytes(TEXT.replace("\n", "\r\n").encode())
+    rewrite.set_keys(file, {"profiles.me.account_type": "live"})
+    assert file.read_bytes() == TEXT.replace('"paper"', '"live"').replace("\n", "\r\n").encode()
+
+
 def test_writers_wait_for_each_other(file: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: rewrite.set_keys(file, {f"profiles.p{n}.username": f"u{n}"}), range(24)))

@@ -91,11 +91,13 @@ def take_in(context: Context, *, dry: bool) -> int:
     found = importing.read(config.environment())
     if not found.keys and not found.left:
         raise UsageError(
-            "None of the variables IBEAM_…, IB_GATEWAY_… or IB_AUTH_… is set.",
+            "None of the variables IBEAM_… or IB_… is set.",
             "Set them as the other program has them (set -a; . ./its.env), then try again.",
         )
     name = context.settings.profile
-    changes = {f"profiles.{name}.{key}": value for key, (value, _) in found.keys.items()}
+    changes = {
+        key if "." in key else f"profiles.{name}.{key}": value for key, (value, _) in found.keys.items()
+    }
     if changes and not dry:
         rewrite.set_keys(context.settings.path, changes)
     for key, (value, variable) in found.keys.items():
