@@ -6,11 +6,8 @@ Libraries that print cookies at DEBUG are held at WARNING always.
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import re
 from pathlib import Path
-
-from ibtui.paths import private
 
 LOUD = ("httpx", "httpcore", "websockets", "twilio", "aiohttp", "asyncio", "hpack", "urllib3")
 
@@ -72,11 +69,16 @@ def set_up(folder: Path, *, debug: bool = False) -> Path | None:
 
 
 def _handler(path: Path) -> tuple[logging.Handler, Path | None]:
+    # Not above: who only wants `redact` needs neither, and they take a twentieth of a login's time.
+    from logging.handlers import RotatingFileHandler
+
+    from ibtui.paths import private
+
     try:
         private(path.parent)
         path.touch(mode=0o600, exist_ok=True)
         return (
-            logging.handlers.RotatingFileHandler(
+            RotatingFileHandler(
                 path, maxBytes=1_000_000, backupCount=3, encoding="utf-8", errors="backslashreplace"
             ),
             path,

@@ -3,6 +3,8 @@
 A flow is a generator: it yields one of the effects below and is resumed with the
 effect's result. It opens neither socket nor prompt, so it is tested as a transcript
 and driven alike by a screen, a terminal and a service (`core.drive`).
+
+Structs, which take no time to import; dataclasses where a repr must hide what is no `Secret`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any, Literal, Protocol, TypeVar
+
+import msgspec
 
 from ibtui.secret import Secret
 
@@ -56,8 +60,7 @@ class Step(Enum):
     READY = "Ready"
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(msgspec.Struct, frozen=True):
     """Tell the person where the conversation is; resumed with None."""
 
     step: Step
@@ -67,8 +70,7 @@ class Note:
     """Which attempt of the user name begins, 1 at first; 0 where the note is about something else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Wait for `seconds`; resumed with None."""
 
     seconds: float
@@ -77,8 +79,7 @@ class Wait:
 Count = Literal["attempt", "refund", "counter", "success"]
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
+class Spend(msgspec.Struct, frozen=True):
     """Count something on disk, synced, before what follows is sent; resumed with None.
 
     `attempt`: a password proof is about to leave. `refund`: that attempt cost nothing at
@@ -102,8 +103,7 @@ class Enrolled:
     """`SERIAL_NO` as IBKR gave it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(msgspec.Struct, frozen=True):
     """Write a new IB Key to disk, synced, before anything else happens; resumed with None."""
 
     enrolled: Enrolled
@@ -127,23 +127,20 @@ class Challenge:
     """Why the last answer was not sent, for a person; empty at first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """Ask for a second factor; resumed with an `Answer`."""
 
     challenge: Challenge
 
 
-@dataclass(frozen=True, slots=True)
-class Choose:
+class Choose(msgspec.Struct, frozen=True):
     """Ask which second factor to use; resumed with one of `offered`, or `Cancel`."""
 
     offered: tuple[str, ...]
     """SF codes that the login can answer, two or more, in the server's order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(msgspec.Struct, frozen=True):
     """The digits a person or a device gave."""
 
     text: Secret
@@ -151,20 +148,17 @@ class Code:
     """An IB Key answer made here: it used up a counter (`Spend("counter")` comes before it leaves)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resend:
+class Resend(msgspec.Struct, frozen=True):
     """Please send the code again."""
 
 
-@dataclass(frozen=True, slots=True)
-class OtherFactor:
+class OtherFactor(msgspec.Struct, frozen=True):
     """Use another of the offered factors."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(msgspec.Struct, frozen=True):
     """Stop here."""
 
 
@@ -175,8 +169,7 @@ Flow = Generator[Effect, Any, T]
 """A conversation that ends with a T; secrets it holds die with `close()`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(msgspec.Struct, frozen=True):
     """Who logs in."""
 
     username: str

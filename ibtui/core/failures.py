@@ -6,7 +6,6 @@ login.md §9 where the gateway was measured.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +26,8 @@ from ibtui.log import redact
 
 ACCOUNTS_FIRST = "query /accounts first"
 LOG_IN = "Log in first."
+REFUSED = frozenset({401, 410})
+"""What IBKR answers to an OAuth token it does not take (oauth.md §9)."""
 _NO_SESSION = re.compile(
     r"(?i)\bno session\b|not authenticated|not logged in|failed to generate sso dh token"
 )
@@ -48,8 +49,10 @@ def decode(content: bytes) -> Any:
 
 def words(content: bytes, limit: int = 300) -> str:
     """What a body says, for a person: no tags, one line, redacted, at most `limit` characters."""
+    from html import unescape  # its table of 2,000 names is only for what went wrong
+
     text = _TAGS.sub(" ", content[: limit * 8].decode("utf-8", "replace"))
-    return redact(" ".join(html.unescape(text).split()))[:limit]
+    return redact(" ".join(unescape(text).split()))[:limit]
 
 
 def error_text(body: Any) -> str:

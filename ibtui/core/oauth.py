@@ -31,8 +31,6 @@ from ibtui.errors import (
     UsageError,
 )
 
-REFUSED = frozenset({401, 410})
-"""What IBKR answers to a token it does not take (oauth.md §9)."""
 AHEAD = timedelta(minutes=10)
 """How long before its end a token is renewed."""
 AGAIN_S = 30.0

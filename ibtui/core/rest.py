@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,11 +25,10 @@ from ibtui.core import failures, relayed
 from ibtui.core import trust as tls
 from ibtui.core.address import API, Address
 from ibtui.core.lean import httpx
-from ibtui.core.oauth import REFUSED, OAuth
 from ibtui.core.pacing import Pacing, interval
 from ibtui.core.readonly import changes_orders, leads_up
 from ibtui.core.relayed import Asked, Given
-from ibtui.core.signed import Signed
+from ibtui.core.transport import Transport
 from ibtui.core.trust import Trust
 from ibtui.errors import (
     GatewayDown,
@@ -44,6 +43,9 @@ from ibtui.errors import (
 )
 from ibtui.errors import Pacing as PacingError
 from ibtui.log import quiet_libraries
+
+if TYPE_CHECKING:
+    from ibtui.core.oauth import OAuth
 
 USER_AGENT = f"ibtui/{ibtui.__version__}"
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30)
@@ -97,6 +99,8 @@ class Rest:
         self._api = self._client(CookieJar(DefaultCookiePolicy(allowed_domains=[])))
         self.oauth = oauth
         if oauth is not None:
+            from ibtui.core.signed import Signed  # most sessions are the gateway's and need none of it
+
             oauth.bind(self._post, self.address, self.clock)
             self._api.auth = Signed(oauth, self.pacing)
         self._login: httpx.AsyncClient | None = None
@@ -104,16 +108,14 @@ class Rest:
     def _client(self, jar: CookieJar | None) -> httpx.AsyncClient:
         secure = self.address.scheme == "https" or self._proxy.startswith("https")
         context = self.trust.context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        through: Any = {"transport": Transport(context, self._uds)}
+        if self._proxy and not self._uds:
+            through = {"verify": context, "proxy": self._proxy, "limits": LIMITS}
         return httpx.AsyncClient(
-            verify=context,
+            **through,
             trust_env=False,
-            proxy=self._proxy or None,
             follow_redirects=False,
             timeout=httpx.Timeout(self.timeout, connect=min(CONNECT_S, self.timeout)),
-            limits=LIMITS,
-            transport=httpx.AsyncHTTPTransport(verify=context, limits=LIMITS, uds=self._uds)
-            if self._uds
-            else None,
             headers={"User-Agent": USER_AGENT, "Accept": "application/json, */*"},
             cookies=jar,
         )
@@ -306,10 +308,11 @@ class Rest:
         elif response.status_code < 500:
             self.pacing.fine()
         if error is not None:
-            if self.oauth is not None and type(error) is NotLoggedIn and response.status_code in REFUSED:
+            status = response.status_code
+            if self.oauth is not None and type(error) is NotLoggedIn and status in failures.REFUSED:
                 url, said = response.request.url, failures.said(content, body)
                 verb, path = what.split(" ", 1)
-                error = self.oauth.refusal(verb, path, response.status_code, said, query=bool(url.query))
+                error = self.oauth.refusal(verb, path, status, said, query=bool(url.query))
             raise error
         if not text:
             return body

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from ibtui.auth.grant import Grant
+from ibtui.core.failures import REFUSED
 from ibtui.core.lean import httpx
-from ibtui.core.oauth import REFUSED, OAuth
+from ibtui.core.oauth import OAuth
 from ibtui.core.pacing import Pacing
 
 
