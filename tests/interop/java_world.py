@@ -22,7 +22,7 @@ from tests.interop.java_tools import free_port, leaks, processes
 class World:
     """A running gateway with a simulator behind it, and settings that name both."""
 
-    def __init__(self, install: Path, sim: Sim, folder: Path) -> None:
+    def __init__(self, install: Path, sim: Sim, folder: Path, auth_delay_ms: int = 3000) -> None:
         self.sim, self._folder = sim, folder
         self.state = Path(os.environ["XDG_STATE_HOME"])
         self.config = folder / "config.toml"
@@ -30,7 +30,7 @@ class World:
             f'[addresses]\nlogin_host = "{sim.url}"\ntwilio = "{sim.url}"\n'
             f"[profiles.default]\nkeep_alive = false\n"
             f'gateway_url = "https://localhost:{free_port()}"\ngateway_dir = "{install}"\n'
-            f'upstream = "{sim.url}"\n'
+            f'upstream = "{sim.url}"\nauth_delay_ms = {auth_delay_ms}\n'
         )
         self.said = ""
         self.settings()
@@ -140,9 +140,9 @@ def simulator(folder: Path, *words: str) -> Iterator[Sim]:
 
 
 @contextlib.contextmanager
-def started(install: Path, sim: Sim, folder: Path) -> Iterator[World]:
+def started(install: Path, sim: Sim, folder: Path, auth_delay_ms: int = 3000) -> Iterator[World]:
     """A world whose gateway has been started by the command; nothing of it is left at the end."""
-    world = World(install, sim, folder)
+    world = World(install, sim, folder, auth_delay_ms)
     world.run("gateway", "start")
     try:
         yield world
