@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ibtui.errors import UsageError
-from ibtui.profile import Addresses, Profile, Serve, Ui
+from ibtui.profile import SECRETS, Addresses, Profile, Serve, Ui
 
 MODES = ("gateway", "oauth1", "oauth2", "demo")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -36,6 +36,8 @@ _URLS = {
     "upstream": "https://api.ibkr.com",
     "proxy": "http://proxy:3128",
 }
+_HEADER = re.compile(r"\s*\[([^\[\]]+)\]")
+_KEY = re.compile(r"""\s*([\w."' -]+?)\s*=""")
 _MAY_BE_EMPTY = ("proxy",)
 _PATHS = ("ca_file", "gateway_dir", "gateway_cwd", "java", "data_store_path", "oauth_file", "oauth2_key_file")
 
@@ -47,9 +49,40 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def where(dotted: str, origins: Mapping[str, str], file: Path) -> str:
-    """The place a value came from, and its key."""
+    """The place a value came from, and its key: `config.toml, line 7: ui.theme`, `environment IB_…: …`."""
     origin = origins.get(dotted, f"file {file}")
-    return f"{origin.removeprefix('file ')}: {dotted}"
+    if not origin.startswith("file "):
+        return f"{origin}: {dotted}"
+    path = origin.removeprefix("file ")
+    number = line_of(Path(path), dotted) or line_of(Path(path), dotted.rpartition(".")[0])
+    return f"{path}, line {number}: {dotted}" if number else f"{path}: {dotted}"
+
+
+def line_of(file: Path, dotted: str) -> int:
+    """The line of a settings file where a key or table begins, from 1; 0 where it is not found.
+
+    Looked for in the text, for the parser keeps no places; it is only asked for once something is wrong.
+    """
+    try:
+        lines = file.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return 0
+    table = ""
+    for number, line in enumerate(lines, 1):
+        header = _HEADER.match(line)
+        if header:
+            table = _bare(header[1])
+            found = table
+        else:
+            key = _KEY.match(line)
+            found = f"{table}.{_bare(key[1])}".removeprefix(".") if key else ""
+        if found == dotted:
+            return number
+    return 0
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\"'\s]", "", name)
 
 
 def is_url(text: str) -> bool:
@@ -128,6 +161,14 @@ def check_profile(profile: Profile, origins: Mapping[str, str], file: Path) -> P
         raise bad("second_factor", "must be sms, ibkey, totp or IBKR's own code of a factor, like 5.2a.")
     if not re.fullmatch(r"[A-Za-z]{2}", profile.region):
         raise bad("region", "must be two letters, like US.")
+    for key in ("hook", "gateway_command"):
+        command = getattr(profile, key)
+        if command and not command[0].strip():
+            raise bad(key, "must begin with a program.")
+    for secret in SECRETS:
+        command = getattr(profile, secret).command
+        if command and not command[0].strip():
+            raise bad(f"{secret}.command", "must begin with a program.")
     for address in profile.allowed_addresses:
         why = unfit_address(address)
         if why:

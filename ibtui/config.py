@@ -244,7 +244,8 @@ def _build(merged: dict[str, Any], origins: dict[str, str], file: Path) -> Setti
     known = ("profile", *SECTIONS, "profiles")
     for key in merged:
         if key not in known:
-            raise UsageError(f"{file}: unknown key {key!r}{nearest(key, known)}.", SHOW)
+            place = where(key, origins, file)
+            raise UsageError(f"{place}: unknown key {key!r}{nearest(key, known)}.", SHOW)
     tables = merged.get("profiles", {})
     if not isinstance(tables, dict):
         raise UsageError(f"{file}: profiles must be tables.", "Write [profiles.NAME].")

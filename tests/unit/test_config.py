@@ -105,6 +105,13 @@ def test_an_environment_variable_names_a_dashed_profile(tmp_path: Path) -> None:
         ("[serve]\nhost = ''\n", "serve.host: must be an address"),
         ("[profiles.a.password]\ncomand = ['pass']\n", "password.comand.*did you mean 'command'"),
         ("[profiles.a.password]\ncommand = ['pass']\nenv = 'X'\n", "command and env: only one"),
+        ("[profiles.a]\nhook = ['']\n", "line 2: profiles.a.hook: must begin with a program"),
+        ("[profiles.a]\nhook = [' ', 'x']\n", "hook: must begin with a program"),
+        ("[profiles.a]\ngateway_command = ['']\n", "gateway_command: must begin with a program"),
+        (
+            "[profiles.a]\n\n[profiles.a.password]\ncommand = ['']\n",
+            "line 4: profiles.a.password.command: must begin with a program",
+        ),
         ("[profiles.a.totp_secret]\nfile = 3\n", "totp_secret.file: must be a text"),
     ],
 )
@@ -115,6 +122,30 @@ def test_mistakes_are_told_with_file_and_key(tmp_path: Path, text: str, words: s
     assert str(path) in caught.value.what
     assert caught.value.fix
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("# [ui]\n[ui]\n\nprivacy = 3\n", "line 4: ui.privacy"),
+        ("ui.privacy = 3\n", "line 1: ui.privacy"),
+        ("[ ui ]\nmouse = true\n  'privacy'=3 # [x]\n", "line 3: ui.privacy"),
+        ("[profiles.a]\nprivacy = 1\n", "line 2: profiles.a.privacy"),
+        ("[profiles.a]\npassword = {comand = ['x']}\n", "line 2: profiles.a.password.comand"),
+        ("[profiles.a.password]\nfile = 'x'\nenv = 'y'\n", "line 1: profiles.a.password"),
+        ("\nx = 3\n", "line 2: x: unknown key"),
+    ],
+)
+def test_mistakes_are_told_with_their_line(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(write(tmp_path, text), env={})
+    assert words in caught.value.what
+
+
+def test_what_the_environment_sets_has_no_line(tmp_path: Path) -> None:
+    path = write(tmp_path, "[ui]\nrefresh_hz = 3\n")
+    with pytest.raises(UsageError, match="environment IBTUI_UI_REFRESH_HZ: ui.refresh_hz: must be"):
+        load(path, env={"IBTUI_UI_REFRESH_HZ": "x"})
 
 
 def test_plain_http_is_fine_on_loopback_or_when_asked_for(tmp_path: Path) -> None:
