@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +32,9 @@ UPLOADS = {
 """The files to upload, and where on IBKR's page."""
 NAMES = (PRIVATE_SIGNATURE, PUBLIC_SIGNATURE, PRIVATE_ENCRYPTION, PUBLIC_ENCRYPTION, DHPARAM)
 _LONGEST = 64 * 1024
+_WORKSHOP = ".keys."
+_LEFT_S = 600.0
+"""Writing five files takes no such time: whoever made the folder is dead."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,7 @@ def write(folder: Path, made: KeySet) -> None:
         UsageError: one exists already, or others may write to the folder.
         IbtuiError: the disk said no; nothing is left of it.
     """
+    sweep(folder)
     refuse_existing(folder)
     content = {
         PRIVATE_SIGNATURE: made.signature.reveal(),
@@ -143,7 +149,7 @@ def write(folder: Path, made: KeySet) -> None:
 def _put(folder: Path, content: dict[str, str]) -> None:
     """Whole files first in a folder of their own, then under their names: a link never overwrites."""
     linked: list[Path] = []
-    workshop = Path(tempfile.mkdtemp(dir=folder, prefix=".keys."))
+    workshop = Path(tempfile.mkdtemp(dir=folder, prefix=_WORKSHOP))
     try:
         for name, text in content.items():
             paths.write_private(workshop / name, text.encode())
@@ -156,6 +162,28 @@ def _put(folder: Path, content: dict[str, str]) -> None:
         raise
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove workshops of ours that a process which was killed has left: private keys lie in them.
+
+    Young ones may be at work, and what looks otherwise than we make it is not ours.
+    """
+    for left in folder.glob(f"{_WORKSHOP}*"):
+        try:
+            if _forsaken(left):
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            continue  # somebody else was quicker
+
+
+def _forsaken(workshop: Path) -> bool:
+    found = workshop.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        return False
+    # The atomic writer makes names of its own out of ours.
+    ours = all(it.name.lstrip(".").startswith(NAMES) for it in workshop.iterdir())
+    return ours and found.st_mtime < time.time() - _LEFT_S
 
 
 def read(folder: Path) -> tuple[KeySet, list[str]]:

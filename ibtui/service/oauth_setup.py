@@ -82,6 +82,8 @@ class Setup:
         made.check()
         target = self.new_folder()
         self._own_folder()
+        for before in self.folder.glob("keys*"):
+            keyfiles.sweep(before)
         keyfiles.write(target, made)
         # A registration belongs to its keys: other keys, other token.
         self._change(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -298,6 +300,34 @@ def test_keys_are_written_all_or_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="dhparam"):
         keyfiles.write(partly, key_set())
     assert [it.name for it in partly.iterdir()] == ["dhparam.pem"]
+
+
+KILLED = """
+import os, pathlib, sys
+from ibtui.service import keyfiles
+from tests.unit.service.test_oauth_setup import key_set
+keyfiles.os.link = lambda *_: os.kill(os.getpid(), 9)
+keyfiles.write(pathlib.Path(sys.argv[1]), key_set())
+"""
+
+
+def test_private_keys_that_a_killed_process_left_are_removed(folder: Path) -> None:
+    target = folder / "keys"
+    died = subprocess.run([sys.executable, "-c", KILLED, str(target)], timeout=60)
+    assert died.returncode == -9
+    (left,) = target.iterdir()
+    assert "private_signature.pem" in os.listdir(left)
+    others = {"young": left, "theirs": target / ".keys.theirs", "file": target / ".keys.file"}
+    others["theirs"].mkdir(mode=0o700)
+    (others["theirs"] / "notes.txt").write_text("mine")
+    others["file"].write_text("")
+    os.utime(others["theirs"], (1, 1))
+    keyfiles.sweep(target)
+    assert all(it.exists() for it in others.values())
+    os.utime(left, (1, 1))
+    Setup.open(folder).take_keys(key_set())
+    assert not left.exists() and others["theirs"].exists() and others["file"].exists()
+    assert keyfiles.there(folder / "keys-2") == [*keyfiles.NAMES]
 
 
 def test_a_name_taken_in_the_last_moment_takes_all_back(
