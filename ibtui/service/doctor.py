@@ -21,7 +21,7 @@ from ibtui.config import LOOPBACK, Profile, Settings
 from ibtui.core.models import Keeping, Lamp, LoginFacts
 from ibtui.errors import IbtuiError
 from ibtui.profile import SECRETS
-from ibtui.service import vaults
+from ibtui.service import guards, vaults
 from ibtui.service.lamps import TAKE_OVER
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ async def look(settings: Settings, runtime: Runtime) -> list[Finding]:
         lamp("brokerage", status.brokerage),
         keep_alive(profile, runtime.keeping, status.brokerage.state == "warn"),
     ]
-    found += [*attempts(profile, runtime.login_facts), *await asyncio.to_thread(lambda: [*sources(profile)])]
+    found += attempts(profile, runtime.login_facts)
+    found += await asyncio.to_thread(lambda: [*guarded_twice(settings), *sources(profile)])
     return found
 
 
@@ -203,6 +204,12 @@ def attempts(profile: Profile, facts: LoginFacts) -> Iterator[Finding]:
         yield ok("IB Key", f"{left} logins left")
     elif vaults.not_imported():
         yield Finding("IB Key", "warn", vaults.NOT_IMPORTED, vaults.HOW_TO_IMPORT)
+
+
+def guarded_twice(settings: Settings) -> Iterator[Finding]:
+    """User names whose attempts are counted in two places."""
+    for one in guards.twice(settings):
+        yield Finding("attempts", "warn", one.text, guards.FIX)
 
 
 def sources(profile: Profile) -> Iterator[Finding]:

@@ -99,6 +99,18 @@ def test_variables_that_mean_nothing_here_are_named(
     assert (found.serve.port, found.chosen().max_counter) == (5055, 90)
 
 
+def test_a_user_name_guarded_twice_is_told(run: Run, file: Path, tmp_path: Path) -> None:
+    file.write_text(
+        "[profiles.default]\nusername = 'joe'\n[profiles.two]\nusername = 'joe'\n"
+        f"data_store_path = '{tmp_path}/store'\n"
+    )
+    file.chmod(0o600)
+    done = run("config", "check", "--config", str(file), "--json")
+    assert done.code == 0 and f"{tmp_path}/store/data.json (profile two)" in done.err
+    (warning,) = done.json["warnings"]
+    assert "joe" in warning and "2 files" in warning
+
+
 def test_the_defaults_are_written_where_a_link_leads(run: Run, tmp_path: Path) -> None:
     link, file = tmp_path / "link.toml", tmp_path / "dotfiles" / "c.toml"
     link.symlink_to(file)

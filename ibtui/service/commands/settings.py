@@ -10,7 +10,7 @@ from typing import Any
 
 from ibtui import config, paths
 from ibtui.errors import UsageError
-from ibtui.service import output
+from ibtui.service import guards, output
 from ibtui.service.commands.context import Context
 
 
@@ -44,8 +44,12 @@ def check(context: Context) -> int:
     if not context.settings.path.exists():
         output.say(f"{context.settings.path} does not exist; the defaults are used.")
     output.say(f"Settings are fine; profile {profile.name!r}: {profile.mode}, {profile.account_type}.")
+    found = [one.text for one in guards.twice(context.settings)]
+    for text in found:
+        output.say(f"Note: {text}. {guards.FIX}")
     if context.as_json:
-        output.dump({"ok": True, "path": str(context.settings.path), "profile": profile.name})
+        path_ = str(context.settings.path)
+        output.dump({"ok": True, "path": path_, "profile": profile.name, "warnings": found})
     return 0
 
 

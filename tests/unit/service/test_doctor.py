@@ -32,6 +32,29 @@ async def test_a_chain_that_holds() -> None:
     assert [one.link for one in found][-5:] == ["gateway", "login", "brokerage", "keep-alive", "attempts"]
 
 
+async def test_a_user_name_that_is_guarded_twice(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "store")
+    (tmp_path / "store").mkdir(mode=0o700)
+    profiles = {
+        "a": Profile(name="a", username="Joe"),
+        "b": Profile(name="b", username="joe", data_store_path=str(tmp_path / "store")),
+        "c": Profile(name="c", username="joe", data_store_path=str(link)),
+        "d": Profile(name="d", username="ann", data_store_path=str(tmp_path / "other")),
+        "e": Profile(name="e", username="ann", mode="oauth1"),
+        "f": Profile(name="f"),
+    }
+    (one,) = doctor.guarded_twice(Settings(profiles=profiles))
+    assert one.state == "warn" and "data_store_path" in one.fix
+    assert f"{tmp_path}/store/data.json (profile b, c)" in one.text and "(profile a)" in one.text
+    assert str(paths.data_dir()) in one.text and "of Joe" in one.text
+    same = {name: profiles[name] for name in "bcd"}
+    assert not [*doctor.guarded_twice(Settings(profiles=same))]
+    runtime = fakes.FakeRuntime()
+    found = await doctor.look(Settings(profile="a", profiles=profiles), runtime)
+    assert one in found
+
+
 async def test_nothing_installed_and_no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {one.link: one for one in await doctor.program(Profile(gateway_dir=str(tmp_path)))}
     assert found["installation"].state == "broken" and "ibtui gateway install" in found["installation"].fix
