@@ -77,7 +77,7 @@ class Box:
         Whoever waited looks first whether the other one's login was successful.
 
         Raises:
-            IbtuiError: not free within the time-out, or `stop` was set.
+            Busy: not free within the time-out, or `stop` was set. IbtuiError: there can be no lock.
         """
         self._prepare()
         return lock.held(self.folder / f".{self._name}.login.lock", "logging in", timeout, stop)

@@ -59,7 +59,7 @@ class Status:
         return max(0, self.max_counter - self.counter) if self.enrolled else 0
 
 
-def record(data: Data) -> Record:
+def record(data: Data, path: Path) -> Record:
     """`attempts` and `not_before`.
 
     Raises:
@@ -70,7 +70,7 @@ def record(data: Data) -> Record:
         attempts = int(attempts)  # edited by hand
     if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 0:
         raise UsageError(
-            "`attempts` in the auth data is not a number of 0 or more.", "Correct it; 0 lifts the wait."
+            f"`attempts` in {path} is not a number of 0 or more.", "Correct it there; 0 lifts the wait."
         )
     return Record(attempts, moment(data.get("not_before")))
 
@@ -94,7 +94,10 @@ def counter(data: Data, path: Path) -> int:
     if found is None:
         return FIRST_COUNTER
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-        raise UsageError(f"`counter` in {path} is not a number of 1 or more.", AGAIN)
+        raise UsageError(
+            f"`counter` in {path} is not a number of 1 or more.",
+            "Correct it there: a number without quotes, the next to use. Or enroll again: ibtui ibkey enroll",
+        )
     return found
 
 

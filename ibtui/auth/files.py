@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from ibtui import given
 from ibtui.errors import IbtuiError, UsageError
 from ibtui.paths import write_private
 
@@ -80,8 +81,10 @@ def read_private(path: Path) -> bytes | None:
     """The content of a file that only its owner may read; None if there is no file.
 
     Raises:
-        UsageError: others may read it; with the command that mends it. IbtuiError: it cannot be read.
+        UsageError: others may read it, with the command that mends it; it is no file.
+        IbtuiError: it cannot be read.
     """
+    given.check(path)
     try:
         with path.open("rb") as file:
             _refuse(path, os.fstat(file.fileno()), 0o077, "600")
@@ -100,7 +103,7 @@ def parse(content: bytes, name: str) -> dict[str, Any]:
     """
     try:
         found = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise UsageError(

@@ -111,8 +111,8 @@ def permit(record: Record, policy: Policy, now: datetime, *, person: bool) -> Pe
     if number > policy.limit:
         raise LoginLocked(
             f"Too many failed login attempts ({record.attempts}): the limit is {policy.limit}.",
-            "Find out why they failed, then reset the attempts; that is an act of its own, and it says"
-            " what it risks.",
+            "Find out why they failed, then reset the attempts: ibtui login --reset-attempts (it says first"
+            " what that risks).",
         )
     until = waiting(record, now)
     if until is not None and not person:

@@ -19,6 +19,10 @@ from ibtui.errors import IbtuiError
 POLL_S = 0.02
 
 
+class Busy(IbtuiError):
+    """Another holds it."""
+
+
 @contextmanager
 def held(path: Path, what: str, timeout: float = 5.0, stop: threading.Event | None = None) -> Iterator[None]:
     """Hold the lock at `path` (made 0600 if missing); waits up to `timeout` seconds for it.
@@ -28,7 +32,7 @@ def held(path: Path, what: str, timeout: float = 5.0, stop: threading.Event | No
         stop: when set, the wait ends at once.
 
     Raises:
-        IbtuiError: not free within the time-out, or the wait was stopped, or the file cannot be made.
+        Busy: not free within the time-out, or the wait was stopped. IbtuiError: the file cannot be made.
     """
     handle = _acquire(path, what, timeout, stop or threading.Event())
     try:
@@ -44,10 +48,10 @@ def _acquire(path: Path, what: str, timeout: float, stop: threading.Event) -> in
         if handle is not None:
             return handle
         if stop.is_set():
-            raise IbtuiError(f"Stopped waiting while another program is {what}.")
+            raise Busy(f"Stopped waiting while another program is {what}.")
         left = deadline - time.monotonic()
         if left <= 0:
-            raise IbtuiError(
+            raise Busy(
                 f"Another program has been {what} for more than {timeout:g} s.",
                 "Wait for it, or end it, then try again.",
             )

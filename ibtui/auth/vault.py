@@ -87,7 +87,7 @@ class Vault(Box):
         return Status(
             self.username,
             path,
-            fields.record(data),
+            fields.record(data, path),
             fields.counter(data, path),
             self.max_counter,
             bool(data.get("ocra")),
@@ -107,7 +107,9 @@ class Vault(Box):
         now = self._now()
         record = self.status().record
         if guard.rebased(record, now) != record:
-            self._change(lambda data, _: fields.put_record(data, guard.rebased(fields.record(data), now)))
+            self._change(
+                lambda data, path: fields.put_record(data, guard.rebased(fields.record(data, path), now))
+            )
         return guard.permit(record, self.policy, now, person=self.person)
 
     def key(self) -> Key:
@@ -139,12 +141,12 @@ class Vault(Box):
             IbtuiError: it could not be written; make no attempt.
         """
 
-        def change(data: Data, _: Path) -> tuple[guard.Permit, guard.Record, guard.Record]:
-            before = fields.record(data)
+        def change(data: Data, path: Path) -> tuple[guard.Permit, guard.Record, guard.Record]:
+            before = fields.record(data, path)
             permit = guard.permit(before, self.policy, self._now(), person=self.person)
             after = guard.spent(before, self._now())
             fields.put_record(data, after)
-            return permit, before, fields.record(data)  # as it will be read again
+            return permit, before, fields.record(data, path)  # as it will be read again
 
         permit, before, after = self._change(change)
         self._counted = before, after
@@ -156,7 +158,9 @@ class Vault(Box):
             return
         before, after = self._counted
         self._change(
-            lambda data, _: fields.put_record(data, guard.refunded(fields.record(data), before, after))
+            lambda data, path: fields.put_record(
+                data, guard.refunded(fields.record(data, path), before, after)
+            )
         )
         self._counted = None
 

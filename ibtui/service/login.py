@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ibtui import sources
 from ibtui.auth.effects import Answers, Credentials, Enrolled, Note, Step
+from ibtui.auth.lock import Busy
 from ibtui.auth.login import LoggedIn
 from ibtui.auth.login import login as login_flow
 from ibtui.auth.vault import Vault
@@ -126,9 +127,7 @@ class GuardedLogin:
         began, waited = self._clock.now(), None
         try:
             held = await _hold(vault, 0.0)
-        except IbtuiError as error:
-            if type(error) is not IbtuiError:  # the folder is wrong; waiting mends nothing
-                raise
+        except Busy:  # all else is wrong with the folder, and waiting mends nothing
             waited = began
             answers.note(Note(Step.PASSWORD, "another ibtui is logging in: waiting for its outcome"))
             held = await _hold(vault, OTHER_S)

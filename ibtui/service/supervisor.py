@@ -198,9 +198,7 @@ def _take(stack: contextlib.AsyncExitStack, place: Place) -> None:
     private(place.lock.parent)
     try:
         stack.enter_context(lock.held(place.lock, KEEPING, timeout=0))
-    except IbtuiError as error:
-        if type(error) is not IbtuiError or "Another program" not in error.what:
-            raise
+    except lock.Busy:
         mark = place.mark()
         whose = f" (pid {mark.pid})" if mark is not None else ""
         raise Taken(f"Another ibtui{whose} keeps this profile already.", "End it: ibtui keep stop") from None
