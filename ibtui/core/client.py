@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ibtui.clock import Clock, SystemClock, Tasks
 from ibtui.core import session as sessions
@@ -19,19 +19,21 @@ from ibtui.core.endpoints import accounts, session
 from ibtui.core.endpoints.common import Call
 from ibtui.core.feed import Hub
 from ibtui.core.link import StreamState
-from ibtui.core.live import OnFrame
 from ibtui.core.load import PARTS, Loader
 from ibtui.core.models import Accounts, AuthStatus, Event, Tickle
-from ibtui.core.oauth import OAuth
 from ibtui.core.pacing import Pacing, Unpaced
 from ibtui.core.rest import Rest
 from ibtui.core.store import Store
-from ibtui.core.stream import Stream
 from ibtui.core.trust import Trust
-from ibtui.core.watch import Watcher
 from ibtui.errors import IbtuiError, NotLoggedIn, Rejected
 from ibtui.log import redact
 from ibtui.secret import Secret
+
+if TYPE_CHECKING:  # a login opens no WebSocket
+    from ibtui.core.live import OnFrame
+    from ibtui.core.oauth import OAuth
+    from ibtui.core.stream import Stream
+    from ibtui.core.watch import Watcher
 
 API_HOST = "https://api.ibkr.com"
 FRESH_S = 2.0
@@ -194,12 +196,7 @@ class IbkrClient:
             NoBridge: the session did not come up in a minute. Further as `request`.
         """
         status = await sessions.open_brokerage(
-            self.call,
-            self.clock,
-            compete=compete,
-            publish=publish,
-            settle=settle,
-            direct=self._direct,
+            self.call, self.clock, compete=compete, publish=publish, settle=settle, direct=self._direct
         )
         self._opened = True
         await self.accounts()
@@ -251,6 +248,8 @@ class IbkrClient:
         return self._stream(debug=debug, write=write, cookie=cookie, on_frame=on_frame, on_state=on_state)
 
     def _stream(self, *, cookie: str = "", **more: Any) -> Stream:
+        from ibtui.core.stream import Stream
+
         stream = Stream(
             self.rest.address.socket,
             self.trust,
@@ -320,6 +319,8 @@ class IbkrClient:
         """
         if self._watcher is not None:
             return
+        from ibtui.core.watch import Watcher
+
         watcher: Watcher
         stream = self._stream(
             on_event=lambda event: watcher.on_event(event),
@@ -389,9 +390,11 @@ class IbkrClient:
 
 
 def _oauth(target: Mapping[str, Any] | OAuth, query_form: str) -> OAuth:
+    # These and cryptography take a while to load; through a gateway they are not needed.
+    from ibtui.core.oauth import OAuth
+
     if isinstance(target, OAuth):
         return target
-    # Cryptography takes a while to load; through a gateway it is not needed.
     from ibtui.core.ways import way_of
 
     return OAuth(way_of(target, query_form))
