@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ibtui.auth import lock
-from ibtui.auth.effects import Answer, Cancel, Challenge, Credentials, Enrolled, Note
+from ibtui.auth.effects import Answer, Cancel, Challenge, Credentials, Enrolled, Note, Spend
 from ibtui.auth.fields import Prepared
 from ibtui.auth.vault import Vault
 from ibtui.errors import IbtuiError, PersonNeeded
@@ -24,6 +24,7 @@ class Person:
     def __init__(self, yes: int, room: contextlib.ExitStack) -> None:
         self._yes, self._room = yes, room
         self.asked: list[str] = []
+        self.noted: list[str] = []
 
     async def credentials(self, username: str) -> Credentials:
         raise PersonNeeded("nobody")
@@ -41,7 +42,7 @@ class Person:
         return len(self.asked) <= self._yes
 
     def note(self, note: Note) -> None:
-        return
+        self.noted.append(note.text)
 
 
 def blocked(folder: Path) -> tuple[Vault, contextlib.ExitStack]:
@@ -78,3 +79,14 @@ async def test_nobody_makes_room(tmp_path: Path) -> None:
     assert not vault.status().enrolled
     vault.take_unfinished()
     assert vault.key().ocra.reveal() == KEY.ocra_hex.reveal()
+
+
+async def test_a_success_that_cannot_be_written_is_one(tmp_path: Path) -> None:
+    vault, room = blocked(tmp_path / "auth")
+    person = Person(0, room)
+    spend = enrolling.counting(vault, person)
+    with room:
+        await spend(Spend("success"))
+        assert "still counts as an attempt" in person.noted[-1]
+        with pytest.raises(IbtuiError, match="writing the auth data"):
+            await spend(Spend("attempt"))

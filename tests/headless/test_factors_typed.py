@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -152,6 +153,19 @@ def test_twilio_answers_while_the_person_is_asked(sim: Sim, typist: Typist) -> N
     child = typist(password=user["password"])
     child.expect("looking for the message too")
     child.expect(CODE_PROMPT)
+    child.expect("brokerage +on")
+    assert ended(child) == 0
+
+
+def test_a_message_from_before_the_password_is_not_this_logins(sim: Sim, typist: Typist) -> None:
+    user, twilio = sim.user("4.2"), sim.ready["twilio"]
+    profile(sim, user, secret_file("twilio_token", twilio["token"]), twilio_sid=twilio["sid"])
+    sim.control("quirks", {"sms_delay_s": 1.5})
+    child = typist()
+    child.expect("Password of .*: ")
+    sim.control("sms", {"body": "Your IBKR authentication code: 111111"})
+    time.sleep(1.1)  # the messages' times are whole seconds
+    child.sendline(user["password"])
     child.expect("brokerage +on")
     assert ended(child) == 0
 
