@@ -82,6 +82,32 @@ def test_two_at_once_with_a_wrong_password_are_one_refusal(sim: Sim, spawn: Spaw
     assert Vault(user["username"]).status().record.attempts == 1
 
 
+@pytest.mark.parametrize(("skip", "code", "attempts"), [(0, 0, 0), (1, 5, 1)])
+def test_the_one_that_logs_in_is_killed_while_another_waits(
+    sim: Sim, spawn: Spawn, skip: int, code: int, attempts: int
+) -> None:
+    """Before the proof left the other logs in; after it, it waits like anybody: nobody knows the outcome."""
+    user = sim.user()
+    profile(sim, user, secret_file("password", user["password"]))
+    fault = {"path": "/sso/Authenticator", "kind": "hang", "count": 1, "skip": skip, "seconds": 30}
+    sim.control("faults", fault)
+    first = spawn("login")
+    end = time.monotonic() + 20
+    while sum(row["path"].startswith("/sso/Authenticator") for row in sim.journal()) <= skip:
+        assert first.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    second = spawn("login")
+    assert second.stderr is not None
+    while "another ibtui is logging in" not in second.stderr.readline():
+        assert second.poll() is None and time.monotonic() < end
+    first.kill()
+    said = second.communicate(timeout=30)[1]
+    assert second.returncode == code, said
+    assert ("backoff" in said) == bool(attempts)
+    assert Vault(user["username"]).status().record.attempts == attempts
+    assert proofs(sim) <= 1
+
+
 # After it ------------------------------------------------------------------------------------------
 
 
