@@ -6,13 +6,13 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AbstractTable
 
 from ibtui import config, given, paths
 from ibtui.errors import UsageError
@@ -63,14 +63,37 @@ def _changed(text: str, changes: Mapping[str, Any], path: Path) -> str:
                 if name not in table:
                     table[name] = tomlkit.table(is_super_table=name == "profiles")
                 table = table[name]
-                if not isinstance(table, AbstractTable):
+                # Not always a Table: one whose parts stand apart in the file is a view of them.
+                if not isinstance(table, MutableMapping):
                     raise UsageError(f"{path}: {name} is not a table.", "Correct it there.")
             table[key] = _item(value)
+        meant = _meant(text, changes)
     except (TOMLKitError, ValueError) as error:
         raise UsageError(
             f"The settings file {path} is not TOML: {error}.", "Correct it there; then: ibtui config check"
         ) from None
-    return tomlkit.dumps(document).rstrip("\n") + "\n"
+    changed = tomlkit.dumps(document).rstrip("\n") + "\n"
+    if tomllib.loads(changed) != meant:
+        raise UsageError(f"{path} is written in a way that cannot be changed here.", "Change it there.")
+    return changed
+
+
+def _meant(text: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the changed file must say, whatever its form is."""
+    tables = tomllib.loads(text)
+    for dotted, value in changes.items():
+        *above, key = dotted.split(".")
+        table = tables
+        for name in above:
+            table = table.setdefault(name, {})
+        table[key] = _plain(value)
+    return tables
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _item(value: Any) -> Any:

@@ -49,7 +49,8 @@ def test_new_keys_and_tables(file: Path) -> None:
     rewrite.set_keys(
         file,
         {"profiles.me.hook": ("notify", "x"), "serve.port": 5051, "profiles.me.trading": True,
-         "profiles.me.twilio_token": {"file": "/run/token"}, "profiles.new.username": "eve"},
+         "profiles.me.twilio_token": {"file": "/run/token"}, "profiles.me.totp_secret": {"command": ("otp", "x")},
+         "profiles.new.username": "eve"},
     )  # fmt: skip
     found = config.load(file, env={})
     me = found.profiles["me"]
@@ -62,6 +63,43 @@ def test_new_keys_and_tables(file: Path) -> None:
     assert me.twilio_token.file == "/run/token" and found.serve.port == 5051
     assert found.profiles["new"].username == "eve" and found.profiles["other"].username == "ann"
     assert "# two lines" in file.read_text() and "# the one" in file.read_text()
+
+
+APART = """[profiles.me]
+username = "joe"  # x
+[addresses]
+twilio = "https://x.example"
+[profiles.me.password]
+file = "/p"
+[ui]
+theme = "t"
+[profiles.other]
+username = "ann"
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "old", "new"),
+    [
+        ("profiles.me.username", "eve", '"joe"', '"eve"'),
+        ("profiles.me.account_type", "live", "# x\n", '# x\naccount_type = "live"\n'),
+        ("profiles.other.username", "eve", '"ann"', '"eve"'),
+        ("profiles.me.password.file", "/q", "/p", "/q"),
+        ("profiles.me.password", {"env": "X"}, 'file = "/p"', 'env = "X"'),
+    ],
+)
+def test_tables_whose_parts_stand_apart(file: Path, key: str, value: object, old: str, new: str) -> None:
+    file.write_text(APART)
+    rewrite.set_keys(file, {key: value})
+    assert file.read_text() == APART.replace(old, new)
+
+
+def test_new_tables_where_parts_stand_apart(file: Path) -> None:
+    file.write_text(APART)
+    rewrite.set_keys(file, {"profiles.new.username": "eve", "profiles.me.totp_secret": {"env": "X"}})
+    found = config.load(file, env={}).profiles
+    assert (found["new"].username, found["me"].username, found["me"].password.file) == ("eve", "joe", "/p")
+    assert found["me"].totp_secret.env == "X" and "# x" in file.read_text()
 
 
 def test_a_file_that_is_not_there_is_made(tmp_path: Path) -> None:
