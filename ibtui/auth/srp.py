@@ -109,23 +109,39 @@ def prove(username: str, password: Secret, params: Params, a: int, A: int) -> Pr
     Raises:
         UnknownReply: another protocol number, or a B that would give the password away.
     """
-    N, g = params.group.N, params.group.g
+    N = params.group.N
     if params.proto not in PROTOS:
         raise UnknownReply(f"IBKR asks for the unknown password protocol {params.proto[:8]!r}.", _BROWSER)
     if params.B % N == 0 or N < 3:
         raise UnknownReply("IBKR's login reply makes no sense (B is 0); nothing was sent.", _BROWSER)
-    name = username.lower().encode()
     text = password.reveal() if params.long_password else shorten(password.reveal())
-    x = _below(int.from_bytes(H(mb(params.s), H(name + b":" + text.encode())), "big"), N)
-    k, u = _k_and_u(params.proto, params.group, A, params.B)
-    u = _below(u, N)
+    x = _below(secret_x(username, text, params.s), N)
+    k, u = k_and_u(params.proto, params.group, A, params.B)
+    K = H(mb(shared_s(params.group, params.B, k, x, a, _below(u, N))))
+    m1 = cut(proof_m1(params.group, username, params.s, A, params.B, K))
+    return Proof(m1.hex(), proof_m2(A, m1, K).hex(), H(mb(params.B), cut(K)).hex(), K)
+
+
+def secret_x(username: str, text: str, s: int) -> int:
+    """x of a password, before it is reduced."""
+    return int.from_bytes(H(mb(s), H(f"{username.lower()}:{text}".encode())), "big")
+
+
+def shared_s(group: Group, B: int, k: int, x: int, a: int, u: int) -> int:
+    """S as the client finds it."""
     # k N keeps the difference positive; the result is the same modulo N.
-    S = pow((params.B + k * N - k * pow(g, x, N)) % N, a + u * x, N)
-    K = H(mb(S))
-    mixed = int.from_bytes(H(mb(N)), "big") ^ int.from_bytes(H(mb(g)), "big")
-    m1 = cut(H(mb(mixed), H(name), mb(params.s), mb(A), mb(params.B), cut(K)))
-    m2 = H(mb(A), cut(m1), cut(K))
-    return Proof(m1.hex(), m2.hex(), H(mb(params.B), cut(K)).hex(), K)
+    return pow((B + k * group.N - k * pow(group.g, x, group.N)) % group.N, a + u * x, group.N)
+
+
+def proof_m1(group: Group, username: str, s: int, A: int, B: int, K: bytes) -> bytes:
+    """M1 before it is cut."""
+    mixed = int.from_bytes(H(mb(group.N)), "big") ^ int.from_bytes(H(mb(group.g)), "big")
+    return H(mb(mixed), H(username.lower().encode()), mb(s), mb(A), mb(B), cut(K))
+
+
+def proof_m2(A: int, m1: bytes, K: bytes) -> bytes:
+    """M2 of an M1 as it travels."""
+    return H(mb(A), cut(m1), cut(K))
 
 
 _BROWSER = "Log in with a browser at the gateway's address."
@@ -135,7 +151,8 @@ def _below(value: int, N: int) -> int:
     return value if value < N else value % (N - 1)
 
 
-def _k_and_u(proto: str, group: Group, A: int, B: int) -> tuple[int, int]:
+def k_and_u(proto: str, group: Group, A: int, B: int) -> tuple[int, int]:
+    """k and u, u before it is reduced."""
     N, g = group.N, group.g
     if proto == "3":
         return 1, int.from_bytes(H(mb(B))[:4], "big")

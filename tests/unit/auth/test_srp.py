@@ -40,6 +40,30 @@ def test_known_proofs(case: dict[str, Any]) -> None:
     assert (proof.M1, proof.M2, proof.session_key) == (out["M1"], out["M2"], out["session_key"])
 
 
+@pytest.mark.parametrize("case", VECTORS["steps"], ids=lambda case: case["name"])
+def test_known_steps(case: dict[str, Any]) -> None:
+    text = case["in"]
+    number = {name: int(text[name], 16) for name in ("N", "s", "A", "B", "S", "x", "u", "a") if name in text}
+    raw = {name: bytes.fromhex(text[name]) for name in ("K", "M1") if name in text}
+    group = srp.Group(number.get("N", 3), int(text.get("g", "2")))
+    found: int | bytes
+    match case["step"]:
+        case "x":
+            found = srp.secret_x(text["user"], text["password"], number["s"])
+        case "u":
+            found = srp.k_and_u(text["proto"], group, number["A"], number["B"])[1]
+        case "S":
+            given = (number[name] for name in "xau")
+            found = srp.shared_s(group, number["B"], int(text["k"]), *given)
+        case "K":
+            found = srp.H(srp.mb(number["S"]))
+        case "M1":
+            found = srp.proof_m1(group, text["user"], number["s"], number["A"], number["B"], raw["K"])
+        case _:
+            found = srp.proof_m2(number["A"], raw["M1"], raw["K"])
+    assert (found.hex() if isinstance(found, bytes) else srp.hexn(found)) == case["out"]
+
+
 @pytest.mark.parametrize("case", VECTORS["rsa"], ids=lambda case: case["name"])
 def test_known_encryptions(case: dict[str, Any]) -> None:
     out = srp.rsa_text(case["text"], int(case["n"], 16), int(case["e"], 16), bytes.fromhex(case["padding"]))
