@@ -48,6 +48,8 @@ def test_a_gateway_of_ours_from_start_to_stop(run: Run, plain: bool) -> None:
         status = run("status")
         assert status.code == 0, status
         assert run("gateway", "logs", "-n", "5").code == 0
+        logged = run("gateway", "logs", "-n", "5", "--json").out.splitlines()
+        assert logged and all(json.loads(line)["line"] for line in logged)
         again = run("gateway", "restart")
         assert again.code == 0
         assert not alive(pid) and alive(pid_of(again.out))

@@ -42,6 +42,11 @@ def test_the_environment_beats_what_was_set(run: Run, file: Path, monkeypatch: p
     monkeypatch.setenv("IBTUI_PROFILES_DEFAULT_USERNAME", "ann")
     done = run("config", "set", "username", "joe", "--config", str(file))
     assert done.code == 0 and "IBTUI_PROFILES_DEFAULT_USERNAME is set in the environment" in done.err
+    key, beaten = "profiles.default.username", "IBTUI_PROFILES_DEFAULT_USERNAME"
+    done = run("config", "set", "username", "joe", "--config", str(file), "--json")
+    assert done.json == {"key": key, "path": str(file), "beaten_by": beaten}
+    done = run("config", "set", "account_type", "live", "--config", str(file), "--json")
+    assert done.json["beaten_by"] is None
 
 
 def test_variables_of_other_programs_are_taken_over_without_their_secrets(

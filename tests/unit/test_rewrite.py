@@ -49,7 +49,8 @@ def test_new_keys_and_tables(file: Path) -> None:
     rewrite.set_keys(
         file,
         {"profiles.me.hook": ("notify", "x"), "serve.port": 5051, "profiles.me.trading": True,
-         "profiles.me.twilio_token": {"file": "/run/token"}, "profiles.me.totp_secret": {"command": ("otp", "x")},
+         "profiles.me.twilio_token": {"file": "/run/token"},
+         "profiles.me.totp_secret": {"command": ("otp", "x")},
          "profiles.new.username": "eve"},
     )  # fmt: skip
     found = config.load(file, env={})

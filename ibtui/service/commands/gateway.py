@@ -89,14 +89,17 @@ def _tell(context: Context, runtime: AttachedRuntime) -> int:
 
 
 def logs(context: Context, *, follow: bool, lines: int) -> int:
-    """Print the last lines of the gateway's log, redacted; go on with new ones if asked."""
+    """Print the last lines of the gateway's log, redacted; go on with new ones if asked.
+
+    As JSON each is an object of its own.
+    """
 
     async def work() -> int:
         printed = 0
         await need_log(context.profile)
         async with runtime_for(context.settings) as runtime:
             async for line in runtime.follow_log(lines, follow=follow):
-                output.out(output.safe(line))
+                output.dump({"line": line}) if context.as_json else output.out(output.safe(line))
                 printed += 1
         return printed
 

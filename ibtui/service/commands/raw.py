@@ -29,7 +29,7 @@ def request(context: Context, method: str, path: str, params: tuple[str, ...], d
             return await runtime.request(path, method.upper(), body, query)
 
     found = run(work())
-    if isinstance(found, str):
+    if isinstance(found, str) and not context.as_json:
         output.out(output.safe(found))
     else:
         output.dump(found)

@@ -75,8 +75,11 @@ def change(context: Context, key: str, value: str) -> int:
     rewrite.set_keys(path_, {key: _meant(value)})
     output.say(f"{key} is set in {path_}.")
     origin = config.load(path_).origins.get(key, "")
-    if origin.startswith("environment"):
-        output.say(f"{origin.removeprefix('environment ')} is set in the environment and beats it.")
+    beaten = origin.removeprefix("environment ") if origin.startswith("environment") else None
+    if beaten is not None:
+        output.say(f"{beaten} is set in the environment and beats it.")
+    if context.as_json:
+        output.dump({"key": key, "path": str(path_), "beaten_by": beaten})
     return 0
 
 
