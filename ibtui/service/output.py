@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -18,6 +20,8 @@ from ibtui.errors import IbtuiError, ReaderGone
 
 LAMPS = ("gateway", "sso", "brokerage")
 
+NARROW = 20
+"""Columns below which a terminal breaks lines itself."""
 _KEY = re.compile(r"\b\w here, or ")
 
 
@@ -57,14 +61,33 @@ def out(text: str = "") -> None:
         raise ReaderGone from None
 
 
-def say(text: str) -> None:
-    """A line of narration."""
-    print(safe(text), file=sys.stderr, flush=True)
+def say(text: str, hang: int | None = None) -> None:
+    """A line of narration; on a terminal broken at blanks, the rest `hang` cells in (None: as it begins)."""
+    print(_fitted(safe(text), sys.stderr, hang), file=sys.stderr, flush=True)
 
 
 def prompt(text: str) -> None:
     """A question; the answer is typed behind it."""
-    print(safe(text), end="", file=sys.stderr, flush=True)
+    asked = safe(text)
+    bare = asked.rstrip(" ")
+    print(_fitted(bare, sys.stderr) + asked[len(bare) :], end="", file=sys.stderr, flush=True)
+
+
+def _fitted(text: str, stream: TextIO, hang: int | None = None) -> str:
+    """As it is where no terminal shows it, or it fits; commands and addresses are never broken."""
+    try:
+        room = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+    except (OSError, ValueError):  # no descriptor behind it, or the terminal has gone
+        room = 0
+    if room < NARROW or len(text) <= room:
+        return text
+    indent = " " * (len(text) - len(text.lstrip(" ")) if hang is None else min(hang, room // 2))
+    return "\n".join(
+        textwrap.wrap(
+            text, room, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False,
+            replace_whitespace=False,
+        )
+    )  # fmt: skip
 
 
 def dump(value: Any) -> None:
@@ -158,7 +181,8 @@ def status_json(status: Status) -> dict[str, Any]:
 def lamp_text(name: str, lamp: Lamp) -> None:
     """`sso        on       11:31:05  demo123`."""
     since = f"{lamp.since.astimezone():%H:%M:%S}" if lamp.since else ""
-    out(f"{name:<10} {lamp.state:<8} {since:<8}  {safe(lamp.reason)}".rstrip())
+    told = f"{name:<10} {lamp.state:<8} {since:<8}  {safe(lamp.reason)}".rstrip()
+    out(_fitted(told, sys.stdout, hang=30))
 
 
 def status_text(status: Status) -> None:
@@ -168,12 +192,12 @@ def status_text(status: Status) -> None:
     broken = next((name for name in LAMPS if getattr(status, name).state != "on"), None)
     if broken is not None:
         fix = next_step(getattr(status, broken).fix)
-        out(f"→ {broken}: {safe(fix)}" if fix else f"→ {broken} is not ready")
+        out(_fitted(f"→ {broken}: {safe(fix)}", sys.stdout, hang=2) if fix else f"→ {broken} is not ready")
 
 
 def error(problem: IbtuiError, as_json: bool) -> None:
     """An error for a person on stderr; with --json also as a document on stdout."""
-    say(f"ibtui: {problem.what}")
+    say(f"ibtui: {problem.what}", hang=7)
     fix = next_step(problem.fix)
     if fix:
         say(f"       {fix}")

@@ -20,12 +20,12 @@ from ibtui.clock import Clock, SystemClock
 from ibtui.config import Profile, Settings
 from ibtui.ui import ending, keymap
 from ibtui.ui.history import PnlHistory
+from ibtui.ui.hush import HushedApp
 from ibtui.ui.leaving import Leaving
 from ibtui.ui.messages import Changed, PnlChanged, StatusChanged
 from ibtui.ui.present import privacy
 from ibtui.ui.screens.places import PLACES
 from ibtui.ui.screens.session import SessionScreen
-from ibtui.ui.themed import ThemedApp
 from ibtui.ui.verbs import Busy, Verbs, as_problem
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ BREATH_S = 0.1
 """Between the first frame and everything else, so that the frame really is out before."""
 
 
-class IbtuiApp(ThemedApp):
+class IbtuiApp(HushedApp):
     """Screens over one runtime. `make_runtime` is awaited after the first frame.
 
     Args:

@@ -60,6 +60,8 @@ class Verbs:
         )[verb]
         if found.why_not:
             self._app.notify(found.why_not, markup=False)
+            if verb == "login":
+                self._app.hush()  # whoever types on without looking types a password
             return
         getattr(self, f"do_{verb}")()
 

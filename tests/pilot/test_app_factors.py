@@ -36,11 +36,11 @@ async def test_a_text_message_is_typed() -> None:
         runtime.clock.advance(14)
         await shows(pilot, "waiting 2:46 more", "14 s")
         await pilot.press(*"3141", "enter")
-        await says(pilot, "it has 6 digits")
-        await shows(pilot, "[ • • • • _ _ ]")
+        await shows(pilot, "[ • • • • _ _ ]", "▲ That was not sent: it has 6 digits.", "waiting 2:46 more")
         assert "Code" not in runtime.calls
         await pilot.press("backspace", "1", "v")
         await shows(pilot, "[ 3 1 4 1 _ _ ]")
+        await until(pilot, lambda: "That was not sent" not in text(pilot.app))
         await pilot.press("v", *"599")  # one too many is not taken
         await shows(pilot, "[ • • • • • • ]")
         await pilot.press("enter")
@@ -178,7 +178,11 @@ async def test_a_wait_is_counted_down() -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (LoginLocked("Too many failed login attempts (4).", "Reset them."), ("is locked", "makes it worse")),
+        (LoginLocked("IBKR allows no further attempt.", "Call."), ("is locked", "makes it worse", "→ Call.")),
+        (
+            LoginLocked("Too many failed login attempts (4).", "Reset them."),
+            ("All attempts are used up", "→ ibtui login --reset-attempts"),
+        ),
         (
             FactorUnsupported("IBKR wants a second factor for demo123: passkey [FIDO2].", ""),
             ("[FIDO2]", "does not help", "ssh -L 5000:localhost:5000", "press enter"),
@@ -192,6 +196,7 @@ async def test_dead_ends_name_the_way_out(error: Exception, words: tuple[str, ..
         await shows(pilot, *words)
         await pilot.press("y", "t", "w", "r", "m")
         assert text(pilot.app).count("✕") == 2
+        assert text(pilot.app).count("does not help") <= 1
 
 
 async def test_no_clock_runs_while_the_person_types() -> None:

@@ -55,11 +55,11 @@ async def test_no_user_name_in_the_profile() -> None:
         await shows(pilot, "User name")
         await until(pilot, lambda: isinstance(pilot.app.focused, Input))
         await pilot.press("tab", "enter")
-        await says(pilot, "The user name is missing.")
+        await shows(pilot, "▲ The user name is missing.")
         await pilot.press(*"qah2", "enter")
         await until(pilot, lambda: isinstance(pilot.app.focused, SecretInput))
         await pilot.press("enter")
-        await says(pilot, "The password is missing.")
+        await shows(pilot, "▲ The password is missing.")
         await pilot.press(*GOOD, "enter")
         await until(pilot, lambda: "credentials qah2" in runtime.calls)
 

@@ -383,6 +383,6 @@ async def test_the_help_page_and_the_palette_name_it() -> None:
 
 def test_a_pasted_secret_is_seen_by_nobody() -> None:
     field = LongSecretInput()
-    field._add(SECRET)
+    field.add(SECRET)
     assert SECRET[:10] not in repr(field) + repr(field.peek())
     assert base64.b64decode(field.peek().reveal())

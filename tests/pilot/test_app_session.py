@@ -136,9 +136,11 @@ async def test_stop_asks_and_enter_means_no() -> None:
 
 
 async def test_verbs_that_cannot_be_done_say_why() -> None:
-    async with running(fakes.FakeRuntime()) as pilot:
+    runtime = fakes.FakeRuntime()
+    async with running(runtime) as pilot:
         await pilot.press("l")
         await says(pilot, "You are logged in already")
+        runtime.clock.advance(2)
         await pilot.press("t")
         await says(pilot, "yours already")
         await pilot.press("o")

@@ -144,7 +144,13 @@ def test_second_factors(snap_compare: Compare, page: str) -> None:
 
 
 FAILURES: dict[str, IbtuiError] = {
-    "locked": LoginLocked("Too many failed login attempts (4): the limit is 4.", "Find out why, then reset."),
+    "locked": LoginLocked(
+        "IBKR refused user name or password and allows no further attempt.",
+        "Do not try again. Unlock the account in IBKR's Client Portal or by phone.",
+    ),
+    "used-up": LoginLocked(
+        "Too many failed login attempts (4): the limit is 4.", "Find out why, then reset."
+    ),
     "backoff": Backoff("Auth is in backoff.", "Log in by hand.", until=fakes.NOW + timedelta(minutes=59)),
     "passkey": FactorUnsupported("IBKR wants a second factor: passkey [FIDO2].", "Log in with a browser."),
     "competing": Competing("Another program holds the brokerage session.", "Close it there."),
@@ -159,7 +165,8 @@ FAILURES: dict[str, IbtuiError] = {
 def test_dead_ends(snap_compare: Compare, page: str) -> None:
     """Every failure's own page, with the way out."""
     app = make_app(fakes.FakeRuntime(fakes.NOBODY, fails={"login": FAILURES[page]}))
-    assert snap_compare(app, run_before=log_in(("✕", FAILURES[page].title)))
+    title = "All attempts are used up" if page == "used-up" else FAILURES[page].title
+    assert snap_compare(app, run_before=log_in(("✕", title)))
 
 
 def test_confirm(snap_compare: Compare) -> None:

@@ -68,8 +68,3 @@ def backup() -> list[Line]:
         line("   PIN and secret go into a new file (0600), sealed with a passphrase. Without"),
         line("   the passphrase nobody can read it, you neither."),
     ]
-
-
-def trouble(text: str) -> Line:
-    """What was wrong with what was typed."""
-    return line("   ", ("▲ ", "warn"), clean(text))

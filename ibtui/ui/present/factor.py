@@ -107,12 +107,18 @@ def minutes(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
-def below(challenge: Challenge, left: float, remark: str, number: int, limit: int) -> list[Line]:
-    """Under the boxes: what was wrong, what else is being tried, what the attempt costs."""
+def below(
+    challenge: Challenge, left: float, remark: str, number: int, limit: int, slip: str = ""
+) -> list[Line]:
+    """Under the boxes: what was wrong, what else is being tried, what the attempt costs.
+
+    `slip`: what was wrong with what was typed last, in place of the challenge's own.
+    """
     out: list[Line] = []
     family = factor(challenge.code).family
-    if challenge.problem:
-        out += [line("   ", ("▲ ", "warn"), clean(challenge.problem)), line("")]
+    wrong = slip or challenge.problem
+    if wrong:
+        out += [line("   ", ("▲ ", "warn"), clean(wrong)), line("")]
     if remark:
         out += [line("   ", ("◐ ", "accent"), clean(remark)), line("")]
     if left <= 0 and family == SMS:
@@ -136,6 +142,18 @@ def attempt(number: int, limit: int) -> Line:
     style = "warn" if number >= limit else "muted"
     last = ", the last one" if number >= limit else ""
     return line((f"   This is attempt {number} of {limit}{last}. {text}", style))
+
+
+def before(number: int, limit: int) -> Line:
+    """Above user name and password: which attempt this is, or that there is none left."""
+    if number > limit:
+        return line(
+            ("   ▲ ", "warn"), f"All {limit} attempts of this user name are used up. When you know why: ",
+            ("ibtui login --reset-attempts", "strong"),
+        )  # fmt: skip
+    style = "warn" if number >= limit else "muted"
+    last = ", the last one" if number >= limit else ""
+    return line((f"   This is attempt {number} of {limit}{last}. Being wrong uses it up.", style))
 
 
 def choice(offered: Sequence[str], at: int) -> list[Line]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -39,6 +39,8 @@ class Failure:
     """`t` takes the brokerage session over, `y` leaves it to the other program."""
     switch: bool = False
     """`w` switches the profile between paper and live."""
+    outside: bool = False
+    """The way out is a login by browser, which is looked for afterwards."""
     until: datetime | None = None
     """A wait that is counted down on the page."""
 
@@ -56,26 +58,44 @@ def browser(url: str) -> list[Line]:
     ]
 
 
-def failure(error: IbtuiError, url: str, *, used: int = 0, limit: int = 0) -> Failure:
+def failure(error: IbtuiError, url: str, *, used: int = 0, limit: int = 0, begun: bool = False) -> Failure:
     """The page of an error: each kind says what it means for the person, then what to do.
 
     Args:
         used: attempts used up by now. limit: how many are allowed; 0 when unknown.
+        begun: something may have been sent to IBKR.
     """
-    head = [line("   ", ("✕ ", "bad"), (clean(error.title), "title")), line("")]
+    ours = isinstance(error, LoginRefused) and not isinstance(error, Backoff | TokenRefused)
+    limited = isinstance(error, LoginLocked) and "failed login attempts" in error.what
+    spent = ours and 0 < limit <= used and (limited or not isinstance(error, LoginLocked))
+    title = "All attempts are used up" if limited else error.title
+    head = [line("   ", ("✕ ", "bad"), (clean(title), "title")), line("")]
     head.append(line(f"   {clean(error.what)}"))
-    if error.fix:
+    if error.fix and not limited and not isinstance(error, FactorUnsupported | Competing):
+        # Else the page itself says what to do.
         head.append(line("   ", _ARROW, clean(error.fix)))
     head.append(line(""))
-    found = _own(error, url)
+    if limited or spent:
+        return Failure((*head, *_reset(limit)), again="")
+    found = _own(error, url, begun)
     more = list(found.lines)
-    counted = isinstance(error, LoginRefused) and not isinstance(error, LoginLocked | Backoff | TokenRefused)
-    if counted and limit and "attempts are used" not in error.fix:
+    counted = ours and not isinstance(error, LoginLocked)
+    late = begun and isinstance(error, GatewayDown | GatewayFault | Unreachable) and used
+    if limit and ((counted and "attempts are used" not in error.fix) or late):
         more.append(attempts(used, limit))
-    return Failure((*head, *more), found.again, found.take_over, found.switch, found.until)
+    return replace(found, lines=(*head, *more))
 
 
-def _own(error: IbtuiError, url: str) -> Failure:
+def _reset(limit: int) -> tuple[Line, ...]:
+    return (
+        line(f"   All {limit} attempts are used, and nothing more is sent from here. Find out why"),
+        line("   they failed: too many wrong ones lock the account at IBKR. Then, at a shell:"),
+        line(""),
+        line("   ", _ARROW, ("ibtui login --reset-attempts", "strong"), "   (it asks first)"),
+    )
+
+
+def _own(error: IbtuiError, url: str, begun: bool) -> Failure:
     """What is special about a kind of error."""
     match error:
         case LoginLocked():
@@ -104,11 +124,11 @@ def _own(error: IbtuiError, url: str) -> Failure:
         case Competing():
             return Failure(_competing(), "look again", take_over=True)
         case FactorUnsupported():
-            return Failure((*_nothing_helps(), *browser(url), _look_again()), "look again")
+            return Failure((*_nothing_helps(error), *browser(url), _look_again()), "look again", outside=True)
         case PersonNeeded():
             return Failure(tuple(browser(url)), "log in again")
         case GatewayDown() | GatewayFault():
-            return _page("   Nothing was sent to IBKR, no attempt was used.")
+            return Failure(()) if begun else _page("   Nothing was sent to IBKR, no attempt was used.")
         case UnknownReply():
             return Failure((line("   No further request was sent."), *browser(url)))
         case Unreachable():
@@ -142,8 +162,15 @@ def _mismatch(kind: str) -> tuple[Line, ...]:
     )
 
 
-def _nothing_helps() -> tuple[Line, ...]:
+def _nothing_helps(error: IbtuiError) -> tuple[Line, ...]:
+    if "does not help" in error.what:
+        return ()
     return (line("   Nothing was opened, and trying again here does not help."),)
+
+
+def nobody_yet() -> Line:
+    """After a look for a login by browser."""
+    return line("   ", ("▲ ", "warn"), "The gateway says that nobody is logged in yet.")
 
 
 def _look_again() -> Line:

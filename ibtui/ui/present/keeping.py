@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 FEW = 10
 """Logins with IB Key at which it is time to think of enrolling it again."""
+EVERY_S = 15
+"""Seconds between two of them; the keep-alive's own figure (`service.keeper`) is not for the first frame."""
 LATE_S = 150.0
-"""Seconds without an answered keep-alive that are worth a look: two and a half of its minutes."""
+"""Seconds without an answered keep-alive that are worth a look: ten of them."""
 _NEW_YORK = "America/New_York"
 
 
@@ -35,16 +37,17 @@ def expires(reset: datetime, now: datetime, room: int = 80) -> str:
     try:
         there = reset.astimezone(ZoneInfo(_NEW_YORK))
     except ZoneInfoNotFoundError:  # a system without time zone data
-        return _local(reset, now, left)
+        return _local(reset, now, left, room)
     text = f"expires at midnight New York ({left})"
     if (there.hour, there.minute) == (0, 0) and len(text) <= room:
         return text
-    return _local(reset, now, left)
+    return _local(reset, now, left, room)
 
 
-def _local(reset: datetime, now: datetime, left: str) -> str:
+def _local(reset: datetime, now: datetime, left: str, room: int = 80) -> str:
     near = (reset - now).total_seconds() < 86_400
-    return f"expires {f'at {reset.astimezone():%H:%M}' if near else moment(reset, now)} ({left})"
+    text = f"expires {f'at {reset.astimezone():%H:%M}' if near else moment(reset, now)}"
+    return f"{text} ({left})" if len(text) + len(left) + 3 <= room else text
 
 
 def facts(found: LoginFacts, now: datetime, alive: Line, room: int = 80) -> list[Line]:
@@ -97,5 +100,5 @@ def keep_alive(
     if status is None or status.sso.state not in ("on", "warn"):
         return line(head, "begins with the login", alone)
     if age is None:
-        return line(head, "on, once a minute", alone)
+        return line(head, f"on, every {EVERY_S} s", alone)
     return line(head, (f"ok {duration(age)} ago", "warn" if age > LATE_S else ""), alone)

@@ -119,3 +119,8 @@ def credentials(url: str, live: bool) -> list[Line]:
         line(f"   To IBKR through the gateway{where}; neither is stored."),
         kind,
     ]
+
+
+def trouble(text: str) -> Line:
+    """What is wrong with what was typed."""
+    return line("   ", ("▲ ", "warn"), clean(text))

@@ -14,12 +14,14 @@ from ibtui.ui.present.spans import Line, Span, clean, line
 
 if TYPE_CHECKING:
     from ibtui.core.models import Keeping, Lamp, Status
+    from ibtui.errors import IbtuiError
 
 GLYPHS: dict[str, Span] = {
     "on": ("●", "good"),
     "off": ("○", "muted"),
     "busy": ("◐", "accent"),
     "warn": ("▲", "warn"),
+    "left": ("△", "warn"),
     "unknown": ("·", "muted"),
 }
 """A lamp's shape and style; the shape alone tells the state."""
@@ -41,9 +43,12 @@ _WORDS = {
         "off": "not ready",
         "busy": "opening",
         "warn": "contested",
+        "left": "left to another program",
         "unknown": _UNSEEN,
     },
 }
+ELSEWHERE = "started elsewhere"
+"""What the gateway's lamp says of a process that ibtui did not start (`service.lamps.running_lamp`)."""
 
 
 _QUIET = ("off", "paused")
@@ -81,6 +86,24 @@ class Scene:
         return privacy.text(clean(text), hide=self.hide, names=self.names)
 
 
+def seen(status: Status | None, keeping: Keeping | None, now: datetime) -> Status | None:
+    """The lamps as they are to be shown: a session that is left to another program is not green."""
+    if status is None or keeping is None or keeping.mode != "yielding" or status.brokerage.state != "on":
+        return status
+    from ibtui.core.models import Lamp, Status  # not for the first frame
+
+    until = "" if keeping.until is None else f"until {moment(keeping.until, now)}"
+    return Status(gateway=status.gateway, sso=status.sso, brokerage=Lamp(state="left", reason=until))
+
+
+def told(found: IbtuiError, status: Status | None) -> bool:
+    """Whether a lamp says already what went wrong, and what to do."""
+    if status is None:
+        return False
+    what = found.what.rstrip(".")
+    return any(what in lamp.reason and lamp.fix for lamp in (status.gateway, status.sso, status.brokerage))
+
+
 def dots(status: Status | None) -> Line:
     """The three lamps alone, for the top bar: `● ○ ·`."""
     if status is None:
@@ -115,6 +138,8 @@ def lamps(status: Status | None, scene: Scene) -> list[Line]:
 def _lamp(field: str, lamp: Lamp, scene: Scene) -> str:
     of_token = scene.direct and field == "gateway"
     words = (_TOKEN if of_token else _WORDS[field]).get(lamp.state, lamp.state)
+    if lamp.state == "unknown" and lamp.reason:
+        words = "not known"
     age = "" if of_token else since(lamp.since, scene.now)
     reason = lamp.reason.removeprefix("token ") if of_token else lamp.reason
     return " · ".join(part for part in (f"{words} {age}".strip(), scene.masked(reason)) if part)
@@ -138,6 +163,8 @@ def _next_step(field: str, status: Status, scene: Scene) -> Line:
     if field == "brokerage" and lamp.state == "warn" and status.sso.state == "on":
         leave = (("y", f"yield {scene.yield_minutes} min"),) if scene.can_yield else ()
         return _keys(("t", "take it over"), *leave, ("r", "look again"))
+    if lamp.state == "left":
+        return _keys(("t", "take it back"))
     if lamp.fix:
         return line(scene.masked(lamp.fix))
     if field == "gateway":
@@ -183,20 +210,27 @@ def verbs(
     first = "" if within else "Log in first: l."
     none = "Over OAuth there is no gateway." if mode.startswith("oauth") else ""
     left = keeping is not None and keeping.mode == "yielding"
+    foreign = _foreign(status.gateway) if up and mode == "gateway" else ""
     why = {
-        "start": "",
+        "start": foreign,
         "login": "You are logged in already; o logs out." if within else "",
         "enroll": "",
         "logout": "" if within else "Nobody is logged in; l logs in.",
         "takeover": first or _held(status, left),
         "yield": first or _no_yield(keeping, mode),
-        "restart": none or ("" if up else "The gateway is not running; s starts it."),
+        "restart": none or foreign or ("" if up else "The gateway is not running; s starts it."),
         "quiet": "" if keeping is not None and keeping.mode not in _QUIET else "No keep-alive runs.",
         "install": "The demo brings its own simulator in place of a gateway." if mode == "demo" else none,
         "refresh": "",
     }
     labels["start"] = "stop" if up else "start"
     return {verb: Verb(verb, label, wait or why[verb]) for verb, label in labels.items()}
+
+
+def _foreign(gateway: Lamp) -> str:
+    if ELSEWHERE not in gateway.reason and gateway.reason.startswith("pid "):
+        return ""
+    return "ibtui did not start this gateway: stop it where it was started. K stops the keep-alive."
 
 
 def _no_yield(keeping: Keeping | None, mode: str) -> str:

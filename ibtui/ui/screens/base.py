@@ -14,13 +14,14 @@ from ibtui.ui import keymap
 from ibtui.ui.messages import StatusChanged, SummaryChanged
 from ibtui.ui.present import privacy
 from ibtui.ui.present.numbers import clock, duration
-from ibtui.ui.present.session import dots
+from ibtui.ui.present.session import dots, seen
 from ibtui.ui.present.spans import Line, Span, line
 from ibtui.ui.widgets.bar import Hints, TopBar
 from ibtui.ui.widgets.inks import INKED
 from ibtui.ui.widgets.too_small import TooSmall, fits
 
 if TYPE_CHECKING:
+    from ibtui.core.models import Status
     from ibtui.ui.app import IbtuiApp
 
 _DIGITS = tuple((digit, f"app.go('{mode}')") for digit, mode, _ in keymap.SCREENS)
@@ -41,6 +42,12 @@ class Pane(Screen[None]):
     def ibtui(self) -> IbtuiApp:
         """The app, by its own type."""
         return cast("IbtuiApp", self.app)
+
+    @property
+    def lamps(self) -> Status | None:
+        """The three lamps as they are to be shown; None until there is a runtime."""
+        runtime = self.ibtui.runtime
+        return seen(self.ibtui.status, runtime.keeping if runtime is not None else None, self.ibtui.now())
 
     def compose(self) -> ComposeResult:
         """Bars around the body."""
@@ -94,7 +101,7 @@ class Pane(Screen[None]):
         bar = next(iter(self.query(TopBar)), None)
         if bar is None:
             return  # the screen is being taken down
-        bar.set_state(_who(app), dots(app.status), clock(app.now()), self._doing())
+        bar.set_state(_who(app), dots(self.lamps), clock(app.now()), self._doing())
         if self.title_spans:
             bar.set_title(self.title_spans)
 

@@ -19,6 +19,7 @@ from ibtui.secret import Secret
 from ibtui.ui.answers import ScreenAnswers
 from ibtui.ui.messages import StatusChanged
 from ibtui.ui.present import enroll as present
+from ibtui.ui.present.login import trouble
 from ibtui.ui.present.spans import Line, line
 from ibtui.ui.screens.stepped import ESC, HELP
 from ibtui.ui.screens.wizard import Wizard
@@ -151,7 +152,7 @@ class EnrollScreen(Wizard):
         return None
 
     def _object(self, field: str, text: str) -> None:
-        self.show_below([present.trouble(text)])
+        self.show_below([trouble(text)])
         self.query_one(f"#{field}").focus()
 
     def _submit_pin(self) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from textual.widgets import Input
 from textual.worker import Worker, WorkerState
 
 from ibtui.auth.effects import Note, Step
 from ibtui.ui.messages import StatusChanged
 from ibtui.ui.present import login as present
 from ibtui.ui.present.spans import line
-from ibtui.ui.screens.stepped import ESC, HELP
+from ibtui.ui.screens.stepped import ESC
 from ibtui.ui.screens.wizard import Wizard
 from ibtui.ui.verbs import as_problem
 
@@ -55,7 +56,7 @@ class LoginScreen(Wizard):
 
         self.enter(present.GATEWAY)
         self.show_page("working", [line("   Looking at the gateway …")])
-        self.hint([ESC, HELP])
+        self.hint([ESC])
         self._worker = self.ibtui.verbs.run("logging in", work)
 
     def _progress(self, text: str) -> None:
@@ -67,7 +68,7 @@ class LoginScreen(Wizard):
         """Where the login is; when all is ready, what is loaded now is seen on the screen below."""
         super().show_note(note)
         if note.step is Step.READY and note.done:
-            self._close("Logged in: everything is ready.")
+            self._end("Logged in: everything is ready.")
 
     def on_status_changed(self, _: StatusChanged) -> None:
         """The login may have ended."""
@@ -76,7 +77,7 @@ class LoginScreen(Wizard):
             return
         self._worker = None
         if worker.state is WorkerState.SUCCESS:
-            self._close("You are logged in: everything is ready.")
+            self._end("You are logged in: everything is ready.")
         elif worker.state is WorkerState.ERROR and worker.error is not None:
             self.show_failure(as_problem(worker.error))
 
@@ -90,6 +91,10 @@ class LoginScreen(Wizard):
             self.action_leave()
             self.ibtui.verbs.do_refresh()
         elif self.page == "failure" and self._failure is not None and self._failure.again:
+            if self._failure.switch:  # another user name was offered
+                self.query_one("#username", Input).value = ""
+                self._other_user = True
+            self._looked = self._failure.outside
             self._start()
 
     def action_back(self) -> None:
@@ -132,6 +137,12 @@ class LoginScreen(Wizard):
         if worker is not None:
             worker.cancel()
         self._answers.leave()
+
+    def _end(self, text: str) -> None:
+        """All is ready, whether or not somebody is still typing."""
+        if self.typing and not self.left:
+            self.ibtui.hush()
+        self._close(text)
 
     def _close(self, text: str = "") -> None:
         if self.left:

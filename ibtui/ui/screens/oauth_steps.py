@@ -33,7 +33,7 @@ class LongSecretInput(SecretInput):
         """All of it: line ends are the page's, not the secret's."""
         event.stop()
         event.prevent_default()
-        self._add("".join(event.text.split()))
+        self.add("".join(event.text.split()))
 
 
 class OneField(Vertical):

@@ -92,9 +92,9 @@ class SessionScreen(Pane):
             not self._verbs()["yield"].why_not,
             app.profile.direct,
         )
-        lines = present.lamps(app.status, scene)
+        lines = present.lamps(self.lamps, scene)
         trouble = app.problem
-        if trouble is not None:
+        if trouble is not None and not present.told(trouble, app.status):
             lines += [
                 line(""),
                 *present.problem(trouble.title, scene.masked(trouble.what), scene.masked(trouble.fix)),

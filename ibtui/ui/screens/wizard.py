@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
 from textual.widgets import Input, Label
 
 from ibtui.auth.effects import Challenge, Code, Credentials, Note, OtherFactor, Resend, Step
-from ibtui.errors import IbtuiError
+from ibtui.errors import Competing, IbtuiError
 from ibtui.ui import keymap
 from ibtui.ui.answers import ScreenAnswers
 from ibtui.ui.present import factor as factors
@@ -33,6 +34,7 @@ class Wizard(Stepped):
     """The fields of a page."""
     BINDINGS: ClassVar[list[BindingType]] = [
         *keymap.bindings("login"),
+        Binding("q", "quit_aside", "Leave ibtui", show=False, id="login.quit"),
         *(Binding(str(n), f"pick({n})", f"Entry {n}", show=False, id=f"login.pick{n}") for n in range(1, 10)),
     ]
     DEFAULT_CSS = """
@@ -46,10 +48,14 @@ class Wizard(Stepped):
         self._failure: failures.Failure | None = None
         self._asked: Challenge | None = None
         self._asked_at = 0.0
-        self._remark = ""
+        self._remark = self._slip = ""
         self._offered: tuple[str, ...] = ()
         self._cursor = 0
         self._username = ""
+        self._other_user = self._looked = False
+        """Another user name is to be typed; a login by browser was looked for."""
+        self._early = False
+        """The page for the password is on its way: what is typed already belongs there."""
         self._number = 0
         """Which attempt this is; 0 when nobody knows."""
 
@@ -84,13 +90,18 @@ class Wizard(Stepped):
         self.enter(self.name_of(Step.PASSWORD))
         self._track.begin(self.name_of(Step.PASSWORD), None)  # typing takes no time of the login's
         lines = self.intro()
+        if self._looked:
+            lines = [failures.nobody_yet(), *lines]
+        # Read now: a login that was stopped has given its attempt back meanwhile.
+        self._number = self.attempts()[0] + 1
         if self._number > 1:
-            lines.append(factors.attempt(self._number, self.attempts()[1]))
+            lines.append(factors.before(self._number, self.attempts()[1]))
         self.show_page("credentials", lines)
         field = self.query_one("#username", Input)
-        field.value = field.value or username
+        field.value = field.value or ("" if self._other_user else username)
+        self._other_user = self._looked = False
         (self.query_one("#password") if field.value else field).focus()
-        self.hint([("enter", "log in", "submit"), ESC])
+        self.hint([("enter", "log in", "submit"), ("tab", "next field", "app.focus_next"), ESC])
 
     def show_challenge(self, challenge: Challenge) -> None:
         """A second factor: boxes for its digits, or the way out where it cannot be typed here."""
@@ -136,7 +147,7 @@ class Wizard(Stepped):
             beside = factors.lives(self.ibtui.now(), asked.skew)
         self.query_one(CodeInput).set_aside(beside)
         number, limit = self._number, self.attempts()[1]
-        self.show_below(factors.below(asked, left, self._remark, number, limit))
+        self.show_below(factors.below(asked, left, self._remark, number, limit, self._slip))
 
     def _who(self) -> str:
         return self._username or self.ibtui.profile.username or "this user name"
@@ -190,9 +201,14 @@ class Wizard(Stepped):
 
     def show_failure(self, error: IbtuiError) -> None:
         """What went wrong, and the way out."""
+        if self.typing:
+            self.ibtui.hush()  # what is typed on was never meant for this page's keys
+        if isinstance(error, Competing):
+            self.enter(self.name_of(Step.BROKERAGE))  # also where a login of before was found
+        begun = self._track.state(self.step_names[0]) == "done"
         self._track.fail(self.ibtui.monotonic())
         used, limit = self.attempts()
-        self._failure = found = failures.failure(error, self.url, used=used, limit=limit)
+        self._failure = found = failures.failure(error, self.url, used=used, limit=limit, begun=begun)
         hints = [("enter", found.again, "go_on")] if found.again else []
         if found.take_over:
             hints += [("t", "take over", "take_over"), ("y", "yield", "yes")]
@@ -211,6 +227,34 @@ class Wizard(Stepped):
 
     # Keys --------------------------------------------------------------------------------
 
+    @property
+    def typing(self) -> bool:
+        """Somebody may be typing a password now."""
+        return self._early or self.page in ("credentials", "secret")
+
+    def takes(self, event: events.Key) -> bool:
+        """A password that is typed before its page is there waits in its field, and is no row of keys."""
+        if not (self._early and self.page == "working" and event.is_printable and event.character):
+            return False
+        if self.query_one("#username", Input).value or self.ibtui.profile.username:
+            self.query_one("#password", SecretInput).add(event.character)
+        return True
+
+    async def action_quit_aside(self) -> None:
+        """`q` may be a letter of something typed: it leaves ibtui only where nothing is going on."""
+        if self.page in ASKING or self.page == "working":
+            self.say("esc stops this; ^Q leaves ibtui.")
+        else:
+            await self.app.action_quit()
+
+    def show_page(self, page: str, lines: list[Line]) -> None:
+        """Also: what was typed too early is forgotten where no password is asked for."""
+        if page != "working":
+            self._early = False
+        if page not in ("working", "credentials"):
+            self.query_one("#password", SecretInput).clear()
+        super().show_page(page, lines)
+
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter in the user name goes to the password."""
         event.stop()
@@ -220,6 +264,12 @@ class Wizard(Stepped):
         """Enter in the password or the code sends it."""
         message.stop()
         self.action_submit()
+
+    def on_secret_input_edited(self, _: SecretInput.Edited) -> None:
+        """What was wrong before is being put right."""
+        if self._slip:
+            self._slip = ""
+            self._show_waiting()
 
     def action_submit(self) -> None:
         """Send what was typed; the fields are emptied at once."""
@@ -234,10 +284,10 @@ class Wizard(Stepped):
         name, field = self.query_one("#username", Input), self.query_one("#password", SecretInput)
         if not name.value.strip():
             name.focus()
-            self.say("The user name is missing.")
+            self.show_below([present.trouble("The user name is missing.")])
         elif not field.filled:
             field.focus()
-            self.say("The password is missing.")
+            self.show_below([present.trouble("The password is missing.")])
         else:
             self._username = name.value.strip()
             self._track.begin(self.name_of(Step.PASSWORD), self.ibtui.monotonic())
@@ -247,8 +297,10 @@ class Wizard(Stepped):
     def _submit_code(self) -> None:
         field = self.query_one(CodeInput)
         if not field.complete:
-            self.say(f"That was not sent: it has {field.boxes} digits.")
+            self._slip = f"That was not sent: it has {field.boxes} digits."
+            self._show_waiting()
             return
+        self._slip = ""
         self._answers.give_answer(Code(field.take()))
 
     def action_resend(self) -> None:
@@ -320,8 +372,10 @@ class Wizard(Stepped):
 
     def reset(self) -> None:
         """Nothing has been done yet."""
-        self._failure, self._asked, self._remark = None, None, ""
+        self._failure, self._asked = None, None
+        self._remark = self._slip = ""
         self._track.clear()
+        self._early = True
         self._number = self.attempts()[0] + 1
         for field in self.query(SecretInput):  # the boxes of a code are one too
             field.clear()

@@ -68,10 +68,11 @@ class CodeInput(SecretInput):
         """The digits of the first line: `123 456` and `123-456` are as good as `123456`."""
         event.stop()
         event.prevent_default()
-        self._add("".join(char for char in event.text.strip().split("\n", 1)[0] if _digit(char)))
+        self.add("".join(char for char in event.text.strip().split("\n", 1)[0] if _digit(char)))
 
-    def _add(self, text: str) -> None:
-        super()._add(text[: max(0, self._boxes - len(self._letters))])
+    def add(self, text: str) -> None:
+        """As many digits as there are boxes left for."""
+        super().add(text[: max(0, self._boxes - len(self._letters))])
 
     def render_line(self, y: int) -> Strip:
         """Label, boxes, what stands beside them."""

@@ -72,14 +72,15 @@ class SecretInput(Widget, can_focus=True):
         elif event.is_printable and event.character is not None:
             event.stop()
             event.prevent_default()
-            self._add(event.character)
+            self.add(event.character)
 
     def on_paste(self, event: events.Paste) -> None:
         """The first line of what was pasted; a trailing line end is not part of a password."""
         event.stop()
-        self._add(event.text.split("\n", 1)[0].rstrip("\r"))
+        self.add(event.text.split("\n", 1)[0].rstrip("\r"))
 
-    def _add(self, text: str) -> None:
+    def add(self, text: str) -> None:
+        """Append what was typed or pasted."""
         self._letters.extend(char for char in text if char.isprintable())
         del self._letters[LONGEST:]
         self._edited()

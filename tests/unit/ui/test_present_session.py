@@ -120,7 +120,7 @@ def test_keep_alive() -> None:
     assert "off (keep_alive = false)" in plain(off)
     nobody = keeping.keep_alive(Keeping(mode="on"), True, None, fakes.NOBODY, fakes.NOW)
     assert "begins with the login" in plain(nobody)
-    assert alive(age=None) == "on, once a minute"
+    assert alive(age=None) == "on, every 15 s"
     soon, later = fakes.NOW + timedelta(seconds=41), fakes.NOW + timedelta(minutes=20)
     assert alive("waiting", until=soon, why="IBKR is away") == "waiting 41 s: IBKR is away"
     assert alive("waiting") == "waiting"
