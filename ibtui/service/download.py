@@ -135,16 +135,27 @@ async def _broken(chunks: AsyncIterator[bytes], url: str) -> AsyncIterator[bytes
 def _why(error: Exception, url: str) -> IbtuiError:
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
         return UsageError(f"{url!r} is not an address.", "Correct addresses.gateway_download.")
+    host = _host(error, url)
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return GatewayFault(
-                f"The certificate of {urlsplit(url).netloc} is not trusted: {cause.verify_message}.",
+                f"The certificate of {host} is not trusted: {cause.verify_message}.",
                 "Name its CA in addresses.gateway_download_ca_file, or use --from FILE.",
             )
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, httpx.TimeoutException):
-        return Stalled(f"{urlsplit(url).netloc} does not answer.", "Try again later.")
+        return Stalled(f"{host} does not answer.", "Try again later.")
     if isinstance(error, httpx.ConnectError):
-        return Unreachable(f"{urlsplit(url).netloc} cannot be reached.", "Is this machine on the network?")
-    return Unreachable(f"The connection to {urlsplit(url).netloc} broke.", "Try again.")
+        return Unreachable(f"{host} cannot be reached.", "Is this machine on the network?")
+    return Unreachable(f"The connection to {host} broke.", "Try again.")
+
+
+def _host(error: Exception, url: str) -> str:
+    """Who failed: not always the one who was asked first."""
+    try:
+        return (
+            error.request.url.netloc.decode() if isinstance(error, httpx.HTTPError) else urlsplit(url).netloc
+        )
+    except RuntimeError:  # it belongs to no request
+        return urlsplit(url).netloc

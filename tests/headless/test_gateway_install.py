@@ -331,3 +331,10 @@ def test_led_elsewhere(run: Run, there: Sim, elsewhere: str) -> None:
     assert done.code == 2 and "http://example.com/gw.zip' is no https:// address" in done.err
     write_settings(there, f"{elsewhere}/loop")
     assert "leads from one address to the next" in run("gateway", "install").err
+
+
+@pytest.mark.usefixtures("hasty")
+def test_whoever_cannot_be_reached_is_named(run: Run, there: Sim, elsewhere: str) -> None:
+    gone = f"127.0.0.1:{free_port()}"
+    write_settings(there, f"{elsewhere}/to/https://{gone}/gw.zip")
+    assert f"{gone} cannot be reached" in run("gateway", "install").err
