@@ -15,9 +15,11 @@ from ibtui.core.endpoints.common import integer, mapping
 from ibtui.core.models import Accounts, AuthStatus
 from ibtui.errors import Competing, IbtuiError, NotLoggedIn, Unreachable, WrongAccountType
 
-LOOKS = (0.4, 1.5, 2.2, 3.15, 3.45, 3.9, 4.5, 5.5, 7.0, 10.0, 15.0, 21.0, 28.0)
+LOOKS = (0.4, 1.5, 2.2, 3.1, 3.25, 3.4, 3.6, 3.9, 4.5, 5.5, 7.0, 10.0, 15.0, 21.0, 28.0)
 """Seconds after the login at which to look for the session. Not the even steps of login.md §3: the
 gateway is ready after its own 3.1 s (§9.4), and then the next look should be near."""
+NEAR_S, NEAR_LOOKS = 0.1, 12
+"""So soon, and so often, to look again once it is authenticated but not established yet."""
 _LIVE, _PAPER = 1, 2
 """`LOGIN_TYPE` (web-api.md §2.4)."""
 
@@ -83,12 +85,18 @@ class Opening:
         Raises:
             Competing: as the profile's policy wants it.
         """
-        begun = self.clock.monotonic()
+        begun, near = self.clock.monotonic(), NEAR_LOOKS
         for at in LOOKS:
-            await self.clock.sleep(max(0.0, begun + at - self.clock.monotonic()))
-            try:
-                found = await self.client.status()
-            except (NotLoggedIn, Unreachable):
+            left = begun + at - self.clock.monotonic()
+            if left < 0:
+                continue  # the near looks went beyond it
+            await self.clock.sleep(left)
+            found = await self._look()
+            while found is not None and found.authenticated and not found.ready and near:
+                near -= 1
+                await self.clock.sleep(NEAR_S)
+                found = await self._look()
+            if found is None:
                 continue
             if found.competing:
                 if self.profile.competing == "take":
@@ -97,6 +105,12 @@ class Opening:
             if found.ready:
                 return found
         return None
+
+    async def _look(self) -> AuthStatus | None:
+        try:
+            return await self.client.status()
+        except (NotLoggedIn, Unreachable):
+            return None
 
     async def _check(self, paper: bool | None) -> None:
         """Raises WrongAccountType, after a logout, where what IBKR says is not what the profile means.
