@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from ibtui import cli_config, cli_ibkey, cli_keep, cli_oauth, cli_serve
+from ibtui.cli_help import Group
 from ibtui.errors import IbtuiError, ReaderGone, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,13 +65,6 @@ def _outer() -> dict[str, Any]:
     return click.get_current_context().find_root().obj or {}
 
 
-class Group(click.Group):
-    """Lists its commands in the order written."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
 @click.group(cls=Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--profile", metavar="NAME", help="Profile to work on.")
 @click.option("--config", type=_PATH, metavar="FILE", help="Settings file.")
@@ -114,6 +108,7 @@ def demo(context: Any, seed: int) -> Any:
 @click.option("--logged-in", metavar="USER", help="Start with this user's sessions open.")
 @click.option("--tied", is_flag=True, help="End when standard input ends.")
 @click.option("--ready", type=_PATH, metavar="FILE", help="Write the addresses here once it listens.")
+@click.option("--json", is_flag=True, expose_value=False, hidden=True)  # what it prints is JSON already
 def sim(**options: Any) -> Any:
     """A faithful local IBKR to try things on. Example: ibtui sim --port 5001"""
     from ibtui.service.commands import simulator

@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
+from ibtui.cli_help import Command
+
 
 def command(common: Callable[[Any], Any]) -> click.Command:
     """The command; `common` adds the options that work everywhere."""
 
-    @click.command("serve")
+    @click.command("serve", cls=Command)
     @common
     @click.option("--host", metavar="ADDRESS", help="Address to listen on; serve.host when not given.")
     @click.option("--port", type=click.IntRange(0, 65535), help="Port; serve.port when not given, 0: any.")

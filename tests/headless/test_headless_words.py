@@ -35,6 +35,21 @@ def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
     assert "ibtui" in " ".join(done.out.split()).split("Example:")[1]
 
 
+@pytest.mark.parametrize(
+    ("words", "example"),
+    [
+        ("ws", "ibtui ws 'sor+{}' spl"),
+        ("login", "pass show ibkr | ibtui login --user me --password-stdin"),
+        ("config import", "ibtui --profile paper config import --dry-run"),
+        ("serve", "ibtui serve --port 5050"),
+        ("gateway stop", "ibtui gateway stop"),
+        ("", "ibtui demo"),
+    ],
+)
+def test_an_example_can_be_copied(run: Run, words: str, example: str) -> None:
+    assert f"\n\n  Example: {example}\n\n" in run(*words.split(), "--help").out
+
+
 def test_version_and_help(run: Run) -> None:
     assert run("--version").out.startswith("ibtui")
     done = run("-h")
