@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
@@ -23,6 +25,11 @@ LAMPS = ("gateway", "sso", "brokerage")
 NARROW = 20
 """Columns below which a terminal breaks lines itself."""
 _KEY = re.compile(r"\b\w here, or ")
+_OURS = re.compile(
+    r"\bibtui (?=(gateway|log(in|out)|status|doctor|keep|ibkey|oauth|serve|config (?!init))\b)"
+)
+_named: list[str] = []
+"""The options that this run was called with, which the next one needs as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +54,19 @@ def safe(text: str) -> str:
     return "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
 
 
+def called_with(profile: str | None, config: Path | None) -> None:
+    """How this run was told its profile and settings: the commands that it proposes name them, too."""
+    _named.clear()
+    for option, value in (("--profile", profile), ("--config", config)):
+        if value is not None:
+            _named.extend((option, shlex.quote(str(value))))
+
+
 def next_step(fix: str) -> str:
-    """A fix in words of the command line: `s here, or ibtui …` names a key of the screen, too."""
-    return _KEY.sub("", fix)
+    """A fix in words of the command line, for the profile at work: `s here, or ibtui …` names a key
+    of the screen, too."""
+    called = " ".join(["ibtui", *_named, ""])
+    return _OURS.sub(lambda _: called, _KEY.sub("", fix))
 
 
 def out(text: str = "") -> None:

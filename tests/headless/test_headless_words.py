@@ -141,6 +141,18 @@ def test_a_fix_names_no_key_of_the_screen(run: Run) -> None:
             assert " here, or" not in found.out + found.err
 
 
+def test_a_fix_names_the_profile_at_work(run: Run, tmp_path: Path) -> None:
+    path = write_profile(f"https://127.0.0.1:{free_port()}", name="my-own").rename(tmp_path / "a b.toml")
+    words = ("--profile", "my-own", "--config", str(path))
+    start = f"ibtui --profile my-own --config '{path}' gateway install"
+    for command in ("status", "doctor", "positions", "gateway status"):
+        assert start in run(*command.split(), *words).out + run(*words, *command.split()).err, command
+        assert start in run(*command.split(), *words, "--json").out.replace('\\"', '"')
+    write_profile(f"https://127.0.0.1:{free_port()}")
+    assert "ibtui gateway install" in run("status").out, "nothing was named"
+    assert "ibtui config init --config FILE" in run("config", "set", "mode", "x", "--profile", "default").err
+
+
 def test_json_before_the_command(run: Run) -> None:
     assert run("--json", "config", "check").json["ok"] is True
 

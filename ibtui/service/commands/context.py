@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from ibtui import config, log, paths
 from ibtui.config import Profile, Settings
+from ibtui.service import output
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class Context:
     @classmethod
     def make(cls, path: Path | None, profile: str | None, *, as_json: bool, debug: bool) -> Context:
         """Read the settings; raises UsageError."""
+        output.called_with(profile, path)
         flags = {"profile": profile} if profile else {}
         settings = config.load(path, flags=flags)
         log.set_up(paths.log_dir(), debug=debug)
