@@ -171,6 +171,8 @@ def test_a_factor_that_cannot_be_answered(run: Run, sim: Sim, user: str) -> None
     done = piped(run, found)
     assert done.code == 6
     assert all(f"[{code}]" in done.err for code in found["factors"]) and "browser" in done.err
+    port = sim.url.rpartition(":")[2]
+    assert f"The address: {sim.url} " in done.err and f"ssh -L {port}:localhost:{port} HOST" in done.err
 
 
 def test_secrets_of_the_environment_stay_there(run: Run, sim: Sim, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ibtui import given
 from ibtui.auth import guard
 from ibtui.auth.effects import Answers
 from ibtui.clock import SystemClock
+from ibtui.config import LOOPBACK
 from ibtui.core.models import Status
 from ibtui.errors import (
     Competing,
@@ -30,6 +32,8 @@ from ibtui.service.link import find
 from ibtui.service.runtime import Runtime
 from ibtui.service.vaults import Memory, vault_for
 
+BROWSER = "browser at the gateway's address"
+"""In the way out of what cannot be answered here."""
 LOOK_S = 1.1
 """Seconds between two looks of `wait`; the session may be asked once a second."""
 
@@ -98,7 +102,21 @@ def login(
             warn(runtime)
             return runtime.status
 
-    return _told(context, run(work()))
+    try:
+        return _told(context, run(work()))
+    except IbtuiError as error:
+        if not context.profile.direct and BROWSER in error.fix:
+            error.fix = f"{error.fix} {_way_out(context.profile.gateway_url)}"
+        raise
+
+
+def _way_out(url: str) -> str:
+    """Where a browser has to go; a terminal is often another machine's."""
+    parts = urlsplit(url)
+    port = parts.port or 5000
+    if parts.hostname not in LOOPBACK:
+        return f"The address: {url}"
+    return f"The address: {url} (from another machine first: ssh -L {port}:localhost:{port} HOST)"
 
 
 def _told(context: Context, found: Status) -> int:
