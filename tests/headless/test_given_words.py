@@ -83,6 +83,14 @@ def test_so_it_is_where_the_settings_name_it(run: Run, odd: Path, key: str, word
 
 
 @pytest.mark.timeout(60)
+def test_a_password_without_end_is_refused(run: Run) -> None:
+    write_profile(URL)
+    for command in ("login", "ibkey enroll --yes --make-pin"):
+        done = run(*command.split(), "--user", "joe", "--password-stdin", stdin="\0" * 1_000_000)
+        assert done.code == 2 and "no password" in done.err
+
+
+@pytest.mark.timeout(60)
 def test_a_body_without_end_is_refused(run: Run) -> None:
     write_profile(URL)
     done = run("request", "POST", "/x", "--data", "-", stdin=" " * 5_000_000)

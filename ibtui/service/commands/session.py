@@ -34,6 +34,8 @@ from ibtui.service.vaults import Memory, vault_for
 
 BROWSER = "browser at the gateway's address"
 """In the way out of what cannot be answered here."""
+LONGEST = 4096
+"""Characters of a password's line."""
 LOOK_S = 1.1
 """Seconds between two looks of `wait`; the session may be asked once a second."""
 
@@ -157,7 +159,9 @@ def answers_of(
         source = CodeSource(code_file, read_command(code_command) if code_command is not None else ())
     person: Answers = TtyAnswers(user or "")
     if password_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
+        password = sys.stdin.readline(LONGEST).rstrip("\r\n")
+        if len(password) >= LONGEST - 2:
+            raise UsageError("What comes on standard input is no password: its line has no end.")
         if not password:
             raise PersonNeeded("No password came on standard input.", "Try: pass show ibkr | ibtui login …")
         person = FixedAnswers(user or "", Secret(password))
