@@ -12,8 +12,8 @@ from pathlib import Path
 LOUD = ("httpx", "httpcore", "websockets", "twilio", "aiohttp", "asyncio", "hpack", "urllib3")
 
 _HIDDEN = "***"
-_NAMED = re.compile(
-    r"""(?ix)
+# As text: `re` keeps what it compiled, and most programs never have anything to redact.
+_NAMED = r"""(?ix)
     (
       ["']? \b (?: [\w.-]*(?: password | passwd | secret | token | credential | private_?key | session_?key )
         | pwd | session(?:id)? | jsessionid | x-sess-uuid | api | xyzab(?:_am)?(?:\.login)?
@@ -22,18 +22,17 @@ _NAMED = re.compile(
     )
     ( \{ [^}]* \} | "(?:[^"\\]|\\.)*" | '[^']*' | (?:bearer|basic|oauth)\s+[^\s,;]+ | [^\s,;&"'<>}]+ )
     """
-)
-_HEADER = re.compile(r"(?i)\b((?:set-)?cookie|(?:proxy-)?authorization)(['\"]?\s*:\s*)[^\r\n]*")
-_XML = re.compile(r"<(M1|M2|B|A|s|rsapub|challenge)>[^<]*</\1>")
-_LONG_HEX = re.compile(r"\b[0-9a-fA-F]{32,}\b")
+_HEADER = r"(?i)\b((?:set-)?cookie|(?:proxy-)?authorization)(['\"]?\s*:\s*)[^\r\n]*"
+_XML = r"<(M1|M2|B|A|s|rsapub|challenge)>[^<]*</\1>"
+_LONG_HEX = r"\b[0-9a-fA-F]{32,}\b"
 
 
 def redact(text: str) -> str:
     """`text` without cookies, tokens, passwords, proofs and long hex runs."""
-    text = _HEADER.sub(rf"\1\2{_HIDDEN}", text)
-    text = _XML.sub(rf"<\1>{_HIDDEN}</\1>", text)
-    text = _NAMED.sub(rf"\1{_HIDDEN}", text)
-    return _LONG_HEX.sub(_HIDDEN, text)
+    text = re.sub(_HEADER, rf"\1\2{_HIDDEN}", text)
+    text = re.sub(_XML, rf"<\1>{_HIDDEN}</\1>", text)
+    text = re.sub(_NAMED, rf"\1{_HIDDEN}", text)
+    return re.sub(_LONG_HEX, _HIDDEN, text)
 
 
 class _Redacting(logging.Formatter):

@@ -4,48 +4,50 @@ A flow is a generator: it yields one of the effects below and is resumed with th
 effect's result. It opens neither socket nor prompt, so it is tested as a transcript
 and driven alike by a screen, a terminal and a service (`core.drive`).
 
-Structs, which take no time to import; dataclasses where a repr must hide what is no `Secret`.
+Structs, for a dataclass takes some forty times as long to make, at each start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
+from ibtui.auth.shy import Shy
 from ibtui.secret import Secret
 
 LOGIN_HOST = "login"
 """`Send.host` of IBKR's login host itself, where enrolment goes (login.md §6)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Shy, frozen=True):
     """Send a request to the gateway, or to `host`; resumed with a `Reply`.
 
     Form values may hold secrets, so the effect's repr shows none.
     """
 
+    SHOWN = ("method", "path", "follow_redirects", "host")
+
     method: str
     path: str
-    form: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    cookies: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    form: tuple[tuple[str, str], ...] = ()
+    cookies: tuple[tuple[str, str], ...] = ()
     """Cookies to set in the jar before sending."""
     follow_redirects: bool = False
     host: str = ""
     """Empty: the gateway. `LOGIN_HOST`: IBKR's login host, with cookies of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Shy, frozen=True):
     """An answer to `Send`."""
 
+    SHOWN = ("status", "date")
+
     status: int
-    text: str = field(repr=False)
+    text: str
     date: datetime | None = None
     """The server's Date header."""
 
@@ -90,16 +92,17 @@ class Spend(msgspec.Struct, frozen=True):
     what: Count
 
 
-@dataclass(frozen=True, slots=True)
-class Enrolled:
+class Enrolled(Shy, frozen=True):
     """A new IB Key. Its repr shows neither PIN nor key."""
+
+    SHOWN = ("counter",)
 
     pin: Secret
     ocra_hex: Secret
     """The `ocra` secret, 40 hex digits."""
     counter: int = 2
     """The counter of the first login."""
-    serial: str = field(default="", repr=False)
+    serial: str = ""
     """`SERIAL_NO` as IBKR gave it."""
 
 
@@ -109,15 +112,16 @@ class Store(msgspec.Struct, frozen=True):
     enrolled: Enrolled
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(Shy, frozen=True):
     """A question about a second factor."""
+
+    SHOWN = ("code", "kind", "others", "skew", "problem")
 
     code: str
     """IBKR's SF code: `4`, `4.2`, `5.2a` …"""
     kind: str
     """`SWTK` (a code to type) or `SWCR` (a challenge to answer)."""
-    challenge: str = field(default="", repr=False)
+    challenge: str = ""
     """Decimal digits without white space; empty for `SWTK`."""
     others: tuple[str, ...] = ()
     """The other codes that the server offered and the login can answer."""

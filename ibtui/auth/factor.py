@@ -7,7 +7,8 @@ that whatever IBKR offers can be named on a screen.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 TYPED = "SWTK"
 """The reply to request 4 asks for digits that a person reads somewhere."""
@@ -20,8 +21,7 @@ TOTP, SMS, IBKEY = "totp", "sms", "ibkey"
 """Short names of the supported families, as settings use them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(msgspec.Struct, frozen=True):
     """One second factor."""
 
     code: str

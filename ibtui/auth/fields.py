@@ -32,7 +32,7 @@ class Key:
     """40 hex digits."""
 
 
-class Prepared(Enrolled):
+class Prepared(Enrolled, frozen=True):
     """A new IB Key that IBKR has not been asked to activate yet: kept beside the old one."""
 
 

@@ -8,7 +8,7 @@ password. Lost replies count, because nobody knows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from ibtui.auth.effects import Flow, Reply, Send, Spend, T
 from ibtui.errors import GatewayDown, IbtuiError, Pacing, PersonNeeded, Unreachable
@@ -16,8 +16,7 @@ from ibtui.errors import GatewayDown, IbtuiError, Pacing, PersonNeeded, Unreacha
 _FAILED, _AWAY = 500, 503
 
 
-@dataclass(slots=True)
-class Ledger:
+class Ledger(msgspec.Struct):
     """Where one conversation stands."""
 
     spent: bool = False

@@ -10,7 +10,8 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from ibtui.auth import ocra, srp
 from ibtui.auth.effects import (
@@ -40,6 +41,7 @@ from ibtui.auth.replies import (
     read_params,
     read_result,
 )
+from ibtui.auth.shy import Shy
 from ibtui.errors import FactorUnsupported, PersonNeeded, UnknownReply
 
 __all__ = ["Draw", "LoggedIn", "ask_code", "login", "read_params"]
@@ -51,8 +53,7 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _TEN_YEARS_MS = 3650 * 24 * 3600 * 1000
 
 
-@dataclass(slots=True)
-class Draw:
+class Draw(msgspec.Struct):
     """The conversation's randomness and time, handed in so that transcripts can be replayed."""
 
     a: Callable[[], int] = lambda: secrets.randbits(256)
@@ -61,20 +62,20 @@ class Draw:
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedIn:
+class LoggedIn(Shy, frozen=True):
     """The SSO session is open; `session_key` is the value of its cookie."""
 
+    SHOWN = ("username", "factor", "paper")
+
     username: str
-    session_key: str = field(repr=False)
+    session_key: str
     factor: str = ""
     """SF code of the second factor that was used; empty without one."""
     paper: bool | None = None
     """Whether IBKR calls it a paper user name; None when it did not say."""
 
 
-@dataclass(slots=True)
-class _State:
+class _State(msgspec.Struct):
     who: Credentials
     draw: Draw
     ledger: Ledger

@@ -11,10 +11,11 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
+
+import msgspec
 
 from ibtui.errors import UnknownReply, UsageError
 from ibtui.secret import Secret
@@ -100,8 +101,7 @@ def hotp(key: bytes, counter: int, digits: int = 6) -> str:
     return truncate(hmac.digest(key, counter.to_bytes(8, "big"), "sha1"), digits)
 
 
-@dataclass(frozen=True, slots=True)
-class Totp:
+class Totp(msgspec.Struct, frozen=True):
     """An authenticator's secret, ready to use; its repr shows nothing."""
 
     key: Secret

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass, field
 
 from ibtui.auth import srp
 from ibtui.auth.effects import Reply
 from ibtui.auth.factor import CARD, factor, plain_name
+from ibtui.auth.shy import Shy
 from ibtui.errors import (
     CodeRefused,
     FactorUnsupported,
@@ -88,12 +88,13 @@ def read_offer(reply: Reply, expected_m2: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(code for code in codes if code))
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Shy, frozen=True):
     """The reply to COMPLETEAUTH_1."""
 
+    SHOWN = ("kind",)
+
     kind: str
-    challenge: str = field(repr=False)
+    challenge: str
 
 
 def read_challenge(reply: Reply, code: str) -> Asked:

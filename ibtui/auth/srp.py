@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass, field
 
+import msgspec
+
+from ibtui.auth.shy import Shy
 from ibtui.errors import UnknownReply
 from ibtui.secret import Secret
 
@@ -41,8 +43,7 @@ def hexn(n: int) -> str:
     return f"{n:x}"
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """Modulus and generator."""
 
     N: int
@@ -59,8 +60,7 @@ DEFAULT_GROUP = Group(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Params:
+class Params(msgspec.Struct, frozen=True):
     """The server's reply to INIT (login.md §3, reply 2)."""
 
     group: Group
@@ -74,15 +74,14 @@ class Params:
     """Whether the server calls the user name a paper one; None when it does not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(Shy, frozen=True):
     """What the client sends and expects. Its repr shows nothing: all of it opens sessions."""
 
-    M1: str = field(repr=False)
+    M1: str
     """As it travels: 40 hex digits, or 38 when the digest began with a zero byte."""
-    M2: str = field(repr=False)
-    session_key: str = field(repr=False)
-    K: bytes = field(repr=False)
+    M2: str
+    session_key: str
+    K: bytes
 
 
 def draw_a(group: Group, raw: int | None = None) -> int:

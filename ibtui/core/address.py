@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+import msgspec
 
 from ibtui.core.trust import LOOPBACK
 from ibtui.errors import UsageError
@@ -22,8 +23,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """`origin` (`https://localhost:5000`) and the `prefix` below which the API lies."""
 
     origin: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from ibtui.auth.effects import (
     LOGIN_HOST,
@@ -33,8 +34,7 @@ Keep = Callable[[Enrolled], Awaitable[None]]
 """Writes a new IB Key to disk; returns only after fsync."""
 
 
-@dataclass(slots=True)
-class _World:
+class _World(msgspec.Struct):
     answers: Answers
     rest: Rest
     clock: Clock

@@ -23,21 +23,23 @@ SPACING_S = 0.1
 """Between two frames of a WebSocket (§7.8)."""
 _QUARTER = 15 * 60.0
 
-_BUDGETS: tuple[tuple[re.Pattern[str], float], ...] = tuple(
-    (re.compile(pattern), seconds)
-    for pattern, seconds in (
-        (r"(GET|POST) /tickle", 1.05),
-        (r"GET /iserver/account/orders", 5.1),
-        (r"GET /iserver/account/pnl/partitioned", 5.1),
-        (r"GET /iserver/account/trades", 5.1),
-        (r"GET /portfolio/(sub)?accounts", 5.1),
-        (r"\w+ /fyi/.+", 1.05),
-        (r"POST /iserver/scanner/run", 1.05),
-        (r"GET /sso/validate", 60.5),
-        (r"GET /iserver/scanner/params", _QUARTER),
-        (r"POST /pa/(performance|summary|transactions)", _QUARTER),
-    )
-)
+_BUDGETS = {
+    "GET /tickle": 1.05,
+    "POST /tickle": 1.05,
+    "GET /iserver/account/orders": 5.1,
+    "GET /iserver/account/pnl/partitioned": 5.1,
+    "GET /iserver/account/trades": 5.1,
+    "GET /portfolio/accounts": 5.1,
+    "GET /portfolio/subaccounts": 5.1,
+    "POST /iserver/scanner/run": 1.05,
+    "GET /sso/validate": 60.5,
+    "GET /iserver/scanner/params": _QUARTER,
+    "POST /pa/performance": _QUARTER,
+    "POST /pa/summary": _QUARTER,
+    "POST /pa/transactions": _QUARTER,
+}
+_FYI_S = 1.05
+"""For each route below /fyi."""
 _HISTORY = "GET /iserver/marketdata/history"
 _BASE = re.compile(r"^/v1/(api|portal)(?=/)")
 
@@ -54,10 +56,7 @@ def interval(method: str, path: str) -> float:
 
 
 def _interval(key: str) -> float:
-    for pattern, seconds in _BUDGETS:
-        if pattern.fullmatch(key):
-            return seconds
-    return 0.0
+    return _BUDGETS.get(key, _FYI_S if key.split(" ", 1)[1].startswith("/fyi/") else 0.0)
 
 
 class _Budget:
