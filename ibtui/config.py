@@ -122,7 +122,7 @@ def load(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        raw, mode = given.read(file, given.LONGEST + 1)
+        raw, mode = given.read(file, given.LONGEST + 1, fix="Name another one: --config FILE")
     except OSError as error:
         raise UsageError(
             f"The settings file {file} cannot be read: {error.strerror}.", "Make one: ibtui config init"

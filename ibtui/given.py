@@ -26,8 +26,13 @@ _KINDS = (
 )
 
 
-def check(path: Path) -> None:
+NAME_ONE = "Name a file."
+
+
+def check(path: Path, fix: str = NAME_ONE) -> None:
     """Refuse what is there and is no file, for those who open it by its name; what is missing they tell.
+
+    `fix`: what a person may do then.
 
     Raises:
         UsageError: it is a folder, a pipe or a device.
@@ -36,19 +41,20 @@ def check(path: Path) -> None:
         mode = path.stat().st_mode
     except OSError:
         return
-    _refuse(path, mode)
+    _refuse(path, mode, fix)
 
 
-def _refuse(path: Path, mode: int) -> None:
+def _refuse(path: Path, mode: int, fix: str) -> None:
     if not stat.S_ISREG(mode):
         what = next((name for is_one, name in _KINDS if is_one(mode)), "something else")
-        raise UsageError(f"{path} is {what}, not a file.", "Name a file.")
+        raise UsageError(f"{path} is {what}, not a file.", fix)
 
 
-def read(path: Path, longest: int, *, pipe: bool = False) -> tuple[bytes, int]:
+def read(path: Path, longest: int, *, pipe: bool = False, fix: str = NAME_ONE) -> tuple[bytes, int]:
     """The first `longest` bytes of a file, and its mode.
 
     Args:
+        fix: as of `check`.
         pipe: a pipe will do, too, as a shell's `<(…)` makes one.
 
     Raises:
@@ -60,7 +66,7 @@ def read(path: Path, longest: int, *, pipe: bool = False) -> tuple[bytes, int]:
         mode = os.fstat(handle).st_mode
         if pipe and stat.S_ISFIFO(mode):
             return _piped(path, handle, longest), mode
-        _refuse(path, mode)
+        _refuse(path, mode, fix)
         with os.fdopen(handle, "rb", closefd=False) as file:
             return file.read(longest), mode
     finally:

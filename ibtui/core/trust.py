@@ -107,7 +107,7 @@ class Trust:
             return _pinning(self._pin)
         if self.ca_file is None:
             return ssl.create_default_context()
-        given.check(self.ca_file)
+        given.check(self.ca_file, "Correct the name of the CA file in the settings.")
         try:
             context = ssl.create_default_context(cafile=str(self.ca_file))
         except (OSError, ssl.SSLError) as error:

@@ -163,7 +163,7 @@ async def _some_body(reader: asyncio.StreamReader) -> bytes:
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None:
-        given.check(ca_file)
+        given.check(ca_file, "Correct ca_file in the profile: it holds certificates as PEM.")
         return ssl.create_default_context(cafile=str(ca_file))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # Nothing secret is sent here; the caller judges the fingerprint that is reported.

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from ibtui import config, paths
 from ibtui.config import LOOPBACK, Profile, Settings
 from ibtui.core.models import Keeping, Lamp, LoginFacts
-from ibtui.errors import IbtuiError
+from ibtui.errors import IbtuiError, UsageError
 from ibtui.profile import SECRETS
 from ibtui.service import guards, vaults
 from ibtui.service.lamps import TAKE_OVER
@@ -56,7 +56,12 @@ async def look(settings: Settings, runtime: Runtime) -> list[Finding]:
     found = [*settings_of(settings), *await asyncio.to_thread(lambda: [*folders()])]
     if profile.mode == "gateway":
         found += [*await program(profile), *await asyncio.to_thread(lambda: [*reach(profile)])]
-    status = await runtime.refresh()
+    try:
+        status = await runtime.refresh()
+    except UsageError as error:
+        # What the settings name cannot be used: the rest of the chain is worth telling all the same.
+        found.append(Finding("settings", "broken", error.what, error.fix))
+        status = runtime.status
     found += [
         lamp("gateway" if profile.mode == "gateway" else "token", status.gateway),
         lamp("login", status.sso),
@@ -64,7 +69,9 @@ async def look(settings: Settings, runtime: Runtime) -> list[Finding]:
         keep_alive(profile, runtime.keeping, status.brokerage.state == "warn"),
     ]
     found += attempts(profile, runtime.login_facts)
-    found += await asyncio.to_thread(lambda: [*guarded_twice(settings), *sources(profile)])
+    found += await asyncio.to_thread(
+        lambda: [*auth_data(profile), *guarded_twice(settings), *sources(profile)]
+    )
     return found
 
 
@@ -206,6 +213,15 @@ def attempts(profile: Profile, facts: LoginFacts) -> Iterator[Finding]:
         yield Finding("IB Key", "warn", vaults.NOT_IMPORTED, vaults.HOW_TO_IMPORT)
 
 
+def auth_data(profile: Profile) -> Iterator[Finding]:
+    """The file that counts the attempts, where it cannot be used."""
+    if profile.mode == "gateway" and profile.username:
+        try:
+            vaults.vault_for(profile, profile.username).status()
+        except IbtuiError as error:
+            yield Finding("auth data", "broken", error.what, error.fix)
+
+
 def guarded_twice(settings: Settings) -> Iterator[Finding]:
     """User names whose attempts are counted in two places."""
     for one in guards.twice(settings):
@@ -238,6 +254,8 @@ def _trouble(source: config.Source) -> tuple[str, str] | None:
         path = Path(source.file)
         if not path.exists():
             return f"{path} does not exist", "Make it, with mode 600."
+        if not path.is_file() and not path.is_fifo():
+            return f"{path} is no file", "Correct its name."
         if path.stat().st_mode & 0o077:
             return f"others may read {path}", f"Run: chmod 600 '{path}'"
     return None

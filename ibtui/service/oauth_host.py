@@ -50,7 +50,7 @@ def read_fields(profile: Profile) -> OAuth1Fields:
     from ibtui.auth.oauth_fields import OAuth1Fields
 
     path = registration_file(profile)
-    given.check(path)
+    given.check(path, "Look at oauth_file in the profile.")
     content = files.read_private(path)
     if content is None:
         raise UsageError(f"There is no OAuth registration: {path} is missing.", CONFIGURE)
@@ -86,7 +86,7 @@ def _second(profile: Profile) -> Mapping[str, Any]:
     key = b""
     if profile.oauth2_key_file:
         path = Path(profile.oauth2_key_file)
-        given.check(path)
+        given.check(path, "Look at oauth2_key_file in the profile.")
         found = files.read_private(path)
         if found is None:
             raise UsageError(f"There is no OAuth 2.0 key: {path} is missing.", "Look at oauth2_key_file.")

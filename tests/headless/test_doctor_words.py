@@ -36,3 +36,10 @@ def test_another_program_holds_the_session(run: Run, live_sim: Sim) -> None:
     assert done.code == 8 and "! brokerage" in done.out, done
     assert "but not ready yet. brokerage: another program" in done.err
     assert done.err.rstrip().endswith("Take it over: ibtui login --take-over")
+
+
+def test_a_setting_that_cannot_be_used(run: Run, live_sim: Sim) -> None:
+    write_profile(live_sim.url, "/dev/zero")
+    done = run("doctor")
+    assert done.code == 2 and "✗ settings" in done.out and "✓ gateway" in done.out, done
+    assert "First broken link: settings." in done.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from ibtui.core.models import Status
+from ibtui.errors import UsageError
 from ibtui.service import doctor, output
 from ibtui.service.commands.context import Context, run
 from ibtui.service.commands.session import exit_of
@@ -19,7 +20,7 @@ SESSION = ("gateway", "token", "login", "brokerage")
 def examine(context: Context) -> int:
     """Print every link of the chain, then the first broken one and its fix; exit as `status` does.
 
-    A broken link that no lamp shows (java is missing while a gateway runs) is exit 1.
+    A broken link that no lamp shows (java is missing while a gateway runs) is exit 1, settings are 2.
     """
 
     async def work() -> tuple[list[Finding], Status]:
@@ -46,4 +47,6 @@ def examine(context: Context) -> int:
             why = next((f" {it.link}: {it.text.rstrip('.')}. {it.fix}" for it in found
                         if it.link in SESSION and it.state != "ok" and it.fix), "")  # fmt: skip
             output.say(f"Nothing is broken, but not ready yet.{why}".rstrip())
+    if first is not None and first.link == "settings":
+        return UsageError.exit_code
     return exit_of(status, direct=context.profile.direct) or (1 if first is not None else 0)

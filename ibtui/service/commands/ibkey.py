@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ibtui import config, given, sources
+from ibtui import config, sources
 from ibtui.auth import fields, guard
 from ibtui.auth.fields import Status
 from ibtui.auth.vault import Vault
@@ -128,7 +128,6 @@ def import_(
         if unfinished:
             await _opened(vault, lambda: vault.take_unfinished(replace=replace))
         elif file is not None:
-            given.check(file)
             await _opened(vault, lambda: vault.import_file(file, replace=replace))
         else:
             secret = _ocra_text(secret_file)

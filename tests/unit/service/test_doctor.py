@@ -11,6 +11,7 @@ import pytest
 from ibtui import paths
 from ibtui.config import Profile, Settings, Source
 from ibtui.core.models import Keeping, Lamp, LoginFacts
+from ibtui.errors import UsageError
 from ibtui.service import doctor
 from tests import fakes
 from tests.unit.gateway.install_zips import jar
@@ -30,6 +31,27 @@ async def test_a_chain_that_holds() -> None:
     found = await doctor.look(settings(gateway_url="https://gw.example:5000"), runtime)
     assert not [one for one in found if one.state in ("warn", "broken")], found
     assert [one.link for one in found][-5:] == ["gateway", "login", "brokerage", "keep-alive", "attempts"]
+
+
+async def test_auth_data_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "data.json").write_text("[]")
+    (tmp_path / "data.json").chmod(0o600)
+    tmp_path.chmod(0o700)
+    (one,) = doctor.auth_data(Profile(username="joe", data_store_path=str(tmp_path)))
+    assert one.state == "broken" and "data.json" in one.text and one.fix
+    assert not [*doctor.auth_data(Profile(username="joe"))] and not [*doctor.auth_data(Profile())]
+
+
+async def test_a_setting_that_cannot_be_used_hides_nothing_else(tmp_path: Path) -> None:
+    class Refusing(fakes.FakeRuntime):
+        async def refresh(self) -> Any:
+            raise UsageError("/x is a pipe, not a file.", "Correct ca_file.")
+
+    found = await doctor.look(settings(gateway_url="https://gw.example:5000"), Refusing())
+    assert doctor.Finding("settings", "broken", "/x is a pipe, not a file.", "Correct ca_file.") in found
+    assert "attempts" in states(found)
+    secret = Profile(password=Source(file="/dev/zero"), totp_secret=Source(file=str(tmp_path)))
+    assert {one.text for one in doctor.sources(secret)} == {"/dev/zero is no file", f"{tmp_path} is no file"}
 
 
 async def test_a_user_name_that_is_guarded_twice(tmp_path: Path) -> None:
