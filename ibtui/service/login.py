@@ -147,7 +147,7 @@ class GuardedLogin:
             return False
         if outcome.error is not None:
             raise outcome.error
-        return True
+        return outcome.here
 
     # Whether it may be tried -------------------------------------------------------------
 

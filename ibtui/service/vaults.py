@@ -88,6 +88,8 @@ class Outcome:
     at: datetime
     error: IbtuiError | None = None
     """None: it was successful."""
+    here: bool = True
+    """It was at the gateway of this profile."""
 
 
 class Memory:
@@ -98,6 +100,7 @@ class Memory:
 
     def __init__(self, profile: Profile, username: str, folder: Path | None = None) -> None:
         self._profile = profile.name
+        self._where = profile.gateway_url
         self._path = (folder or paths.state_dir() / "login") / f"{files.safe_name(username)}.json"
 
     @property
@@ -139,7 +142,8 @@ class Memory:
             at = datetime.fromisoformat(str(found.get("at")))
         except ValueError:
             return None
-        return Outcome(at, _error(found)) if at.tzinfo else None
+        here = found.get("where", self._where) == self._where
+        return Outcome(at, _error(found), here) if at.tzinfo else None
 
     def begun(self) -> None:
         """A login begins: nobody knows how it will end."""
@@ -149,7 +153,7 @@ class Memory:
         self, at: datetime, error: IbtuiError | None, *, factor: str = "", source: bool = False
     ) -> None:
         """A login has ended; `factor` is the SF code to remember, `source`: the password came from there."""
-        what = {"at": at.astimezone(UTC).isoformat()}
+        what = {"at": at.astimezone(UTC).isoformat(), "where": self._where}
         if error is not None:
             what |= {"error": type(error).__name__, "what": error.what, "fix": error.fix}
         chosen = self._read().get("factors")

@@ -322,6 +322,16 @@ async def test_who_waited_hears_the_others_success(busy: Any) -> None:
     assert done.shared and done.username == "me"
 
 
+async def test_a_login_at_another_gateway_is_not_ours(busy: Any) -> None:
+    person = Person()
+    task = asyncio.create_task(guarded(person))
+    await waiting(task, person)
+    Memory(Profile(gateway_url="https://localhost:5999"), "me").ended(datetime.now(UTC), None)
+    busy()
+    with pytest.raises(AssertionError, match="nothing may be sent"):  # it logs in itself
+        await asyncio.wait_for(task, 5)
+
+
 async def test_an_old_outcome_is_not_the_others(busy: Any) -> None:
     person = Person()
     Memory(Profile(), "me").ended(datetime.now(UTC) - timedelta(hours=1), None)
