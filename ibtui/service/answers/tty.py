@@ -128,7 +128,6 @@ async def line(prompt: str, *, echo: bool = True) -> str:
     Read by the event loop and not in a thread, so that Ctrl+C and signals end it at once;
     the terminal is left as it was found.
     """
-    output.prompt(prompt)
     fd = sys.stdin.fileno()
     loop = asyncio.get_running_loop()
     typed: asyncio.Future[bytes] = loop.create_future()
@@ -144,6 +143,8 @@ async def line(prompt: str, *, echo: bool = True) -> str:
     try:
         if not echo:
             termios.tcsetattr(fd, termios.TCSAFLUSH, mute)
+        # Only now: whoever answers the prompt at once would see the first letters, and they would be lost.
+        output.prompt(prompt)
         loop.add_reader(fd, read)
         found = await typed
     finally:
