@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ibtui.config import Profile
 from ibtui.core.models import Keeping, Lamp, LoginFacts, Status
 from ibtui.errors import Competing, GatewayDown, WrongAccountType
 from ibtui.ui.screens.login import LoginScreen
@@ -204,3 +205,27 @@ async def test_going_back_gives_the_attempt_back_before_it_is_told() -> None:
         looked.set()
         await shows(pilot, "Password")
         assert "attempt 2" not in text(pilot.app)
+
+
+async def test_a_session_on_its_way_that_nobody_waits_for_names_the_next_step() -> None:
+    halfway = Status(
+        gateway=fakes.ALL_ON.gateway, sso=fakes.ALL_ON.sso, brokerage=Lamp(state="busy", reason="on the way")
+    )
+    profile = Profile(name="default", username="demo123", keep_alive=False)
+    runtime = fakes.FakeRuntime(halfway, profile=profile)
+    runtime.keeping = Keeping(mode="off")
+    async with running(runtime) as pilot:
+        await shows(pilot, "◐ Brokerage", "→ r look again")
+
+
+async def test_a_key_that_is_here_already_is_named_before_it_ends() -> None:
+    runtime = fakes.FakeRuntime(fakes.NOBODY)
+    runtime.login_facts = LoginFacts(logins_left=61)
+    async with running(runtime) as pilot:
+        await pilot.press("e")
+        await shows(pilot, "replaces the IB Key on the phone", "The key that is here already ends, too: 61")
+        await pilot.press("y")
+        await shows(pilot, "▸ PIN", "Once more")
+        runtime.clock.advance(7)
+        await pilot.pause(1.1)
+        assert "7 s" not in text(pilot.app), "typing a PIN takes no time of IBKR's"

@@ -10,9 +10,13 @@ BACKUP, TEST = "Sealed backup", "Test login"
 STEPS = (PIN, PASSWORD, MESSAGE, KEY, BACKUP, TEST)
 
 
-def warning(username: str) -> list[Line]:
-    """Before anything: what it replaces, what it needs."""
+def warning(username: str, there: int | None = None) -> list[Line]:
+    """Before anything: what it replaces, what it needs; `there`: logins left with the key that is here."""
     whose = f" of {clean(username)}" if username else ""
+    here: list[Line] = []
+    if there is not None:
+        ends = f"The key that is here already ends, too: {there} logins left."
+        here = [line("   ", ("▲ ", "warn"), ends), line("")]
     return [
         line("   ", ("▲ ", "warn"), (f"This replaces the IB Key on the phone{whose}.", "title")),
         line(""),
@@ -20,6 +24,7 @@ def warning(username: str) -> list[Line]:
         line("   app stops working, and whoever has this machine's file and your password can"),
         line("   log in. ibtui then answers IBKR by itself, for about 93 logins."),
         line(""),
+        *here,
         line("   You need: user name, password, and the text message that IBKR sends now."),
         line("   To get back: enroll IB Key in the phone's app again, at any time."),
         line(""),
@@ -58,6 +63,7 @@ def result(username: str, facts: LoginFacts, backup: str, tested: str) -> list[L
     if tested:
         out += [line(""), line("   ", ("✓ ", "good"), clean(tested))]
     else:
+        out += [line("")] if backup else []
         out.append(line("   ", ("enter", "accent"), "  log in with it once, to see that it works"))
     return out
 

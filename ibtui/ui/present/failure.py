@@ -26,6 +26,8 @@ from ibtui.ui.present.numbers import duration
 from ibtui.ui.present.spans import Line, clean, line
 
 _ARROW = ("→ ", "accent")
+_UNCOUNTED = (LoginLocked, Backoff, TokenRefused, Competing, WrongAccountType, PersonNeeded)
+"""Pages on which attempts are beside the point, or told in other words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,8 @@ def failure(error: IbtuiError, url: str, *, used: int = 0, limit: int = 0, begun
         return Failure((*head, *_reset(limit)), again="")
     found = _own(error, url, begun)
     more = list(found.lines)
-    counted = ours and not isinstance(error, LoginLocked)
-    late = begun and isinstance(error, GatewayDown | GatewayFault | Unreachable) and used
-    if limit and ((counted and "attempts are used" not in error.fix) or late):
+    counted = begun and used and limit and not isinstance(error, _UNCOUNTED)
+    if counted and "attempts are used" not in error.fix:
         more.append(attempts(used, limit))
     return replace(found, lines=(*head, *more))
 

@@ -78,6 +78,8 @@ class Scene:
     """Cells beside a lamp's name."""
     can_yield: bool = True
     """Whether the brokerage session can be left to another program now."""
+    idle: bool = True
+    """Nothing is being done: what is on its way needs somebody to look again."""
     direct: bool = False
     """There is no gateway but OAuth: the first lamp is the token."""
 
@@ -175,6 +177,8 @@ def _next_step(field: str, status: Status, scene: Scene) -> Line:
         return _keys(("l", "log in")) if lamp.state == "off" else ()
     if status.sso.state == "on" and lamp.state == "off":
         return _keys(("t", "take it over"), ("r", "look again"))
+    if status.sso.state == "on" and lamp.state == "busy" and scene.idle:
+        return _keys(("r", "look again"))
     return ()
 
 
@@ -230,7 +234,7 @@ def verbs(
 def _foreign(gateway: Lamp) -> str:
     if ELSEWHERE not in gateway.reason and gateway.reason.startswith("pid "):
         return ""
-    return "ibtui did not start this gateway: stop it where it was started. K stops the keep-alive."
+    return "ibtui did not start this gateway: stop it where it was started."
 
 
 def _no_yield(keeping: Keeping | None, mode: str) -> str:

@@ -84,11 +84,13 @@ class EnrollScreen(Wizard):
         self.reset()
         self._answers.who = None
         self.show_steps()
-        self.show_page("warning", present.warning(self.ibtui.profile.username))
+        there = self.ibtui.runtime.login_facts.logins_left if self.ibtui.runtime is not None else None
+        self.show_page("warning", present.warning(self.ibtui.profile.username, there))
         self.hint([("y", "go on", "yes"), ESC, HELP])
 
     def _ask_pin(self) -> None:
         self.enter(present.PIN)
+        self._track.begin(present.PIN, None)  # typing takes no time of IBKR's
         self.show_page("pin", present.pin())
         self.query_one("#pin").focus()
         self.hint([("enter", "go on", "submit"), ESC])

@@ -90,6 +90,7 @@ class SessionScreen(Pane):
             app.profile.yield_minutes,
             max(app.size.width - 16, 40),
             not self._verbs()["yield"].why_not,
+            app.busy is None and (runtime is None or runtime.keeping.mode != "on"),
             app.profile.direct,
         )
         lines = present.lamps(self.lamps, scene)

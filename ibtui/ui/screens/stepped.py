@@ -36,7 +36,7 @@ class Stepped(Pane):
     Stepped #steps { margin: 1 0; }
     Stepped .form { display: none; height: auto; margin: 1 0 1 3; width: 56; }
     Stepped .form Label { color: $text-muted; }
-    Stepped .form Input { height: 1; border: none; background: $surface; margin-bottom: 1; }
+    Stepped .form Input { height: 1; border: none; background: $surface; margin-bottom: 1; padding: 0 1; }
     Stepped .form Input:focus { border: none; background: $panel; }
     Stepped .form.-open { display: block; }
     """
