@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from ibtui.clock import Clock, SystemClock
@@ -116,6 +116,18 @@ class Pacing:
                     return
                 self._refuse(ready - now, "Everything")
                 await self.clock.sleep(ready - now)
+
+    @property
+    def recent(self) -> tuple[list[float], float]:
+        """When the last requests left, and until when all is held back; in `Clock.monotonic` seconds."""
+        return list(self._sent), self._blocked_until
+
+    def recall(self, sent: Iterable[float], blocked_until: float) -> None:
+        """Count what another process sent just before, as its `recent` told it on this machine."""
+        now = self.clock.monotonic()
+        self._sent.extend(sorted(at for at in sent if now - WINDOW < at <= now))
+        if blocked_until <= now + _QUARTER:  # else it is of a time before the machine was started
+            self._blocked_until = max(self._blocked_until, blocked_until)
 
     async def _path(self, key: str) -> None:
         interval = _interval(key)

@@ -19,6 +19,7 @@ from ibtui.core.models import AuthStatus, Event, Keeping, Lamp, LoginFacts, Stat
 from ibtui.core.store import Store
 from ibtui.errors import Competing, IbtuiError
 from ibtui.secret import Secret
+from ibtui.service import spent
 from ibtui.service.answers.held import HeldAnswers
 from ibtui.service.board import LOG_KEPT, Board
 from ibtui.service.entry import Entry
@@ -328,7 +329,7 @@ class LocalRuntime:
         # The network libraries: a look at a gateway that is down goes without them.
         from ibtui.core.client import IbkrClient
 
-        return IbkrClient(
+        client = IbkrClient(
             door.oauth or door.url,
             api_host=door.url,
             read_only=not self._profile.trading,
@@ -340,12 +341,15 @@ class LocalRuntime:
             store=self._store,
             hub=self._hub,
         )
+        await asyncio.to_thread(spent.recall, self._profile.name, client.pacing)
+        return client
 
     async def _drop_client(self) -> None:
         self._live.end()
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+            await asyncio.to_thread(spent.note, self._profile.name, client.pacing)
 
     def _gateway_gone(self, lamp: Lamp) -> None:
         self._board.set(gateway=lamp, sso=unknown(), brokerage=unknown())

@@ -181,3 +181,10 @@ def test_ws_ends_at_control_c(at: Sim, spawn: Spawn) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)
     assert process.returncode == 130 and "Traceback" not in err
+
+
+def test_commands_one_after_the_other_share_the_budget(run: Run, at: Sim) -> None:
+    run("request", "GET", "/portfolio/accounts")
+    codes = [run("request", "GET", "/portfolio/DU1234567/ledger").code for _ in range(25)]
+    assert set(codes) == {0}
+    assert [entry for entry in at.journal() if entry["status"] == 429] == []

@@ -157,3 +157,17 @@ async def test_frames_count() -> None:
 
 def test_route() -> None:
     assert route("get", "//v1/portal//iserver/Account/orders/?a=1#b") == "GET /iserver/account/orders"
+
+
+async def test_what_another_process_has_sent_counts() -> None:
+    clock = FakeClock()
+    first = Pacing(clock)
+    before = await stamps(first, clock, [("GET", f"/x/{n}") for n in range(10)])
+    first.cool_down()
+    second = Pacing(clock)
+    second.recall(*first.recent)
+    (after,) = await stamps(second, clock, [("GET", "/y")])
+    assert after >= before[-1] + 2.0, "it was told to wait"
+    third = Pacing(clock)
+    third.recall([clock.monotonic() + 5, clock.monotonic() - 60], clock.monotonic() + 10_000)
+    assert third.recent == ([], 0.0), "of another time"
