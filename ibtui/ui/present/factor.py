@@ -144,16 +144,20 @@ def attempt(number: int, limit: int) -> Line:
     return line((f"   This is attempt {number} of {limit}{last}. {text}", style))
 
 
-def before(number: int, limit: int) -> Line:
+def before(number: int, limit: int) -> list[Line]:
     """Above user name and password: which attempt this is, or that there is none left."""
     if number > limit:
-        return line(
-            ("   ▲ ", "warn"), f"All {limit} attempts of this user name are used up. When you know why: ",
-            ("ibtui login --reset-attempts", "strong"),
-        )  # fmt: skip
+        return [
+            line(
+                "   ",
+                ("▲ ", "warn"),
+                f"All {limit} attempts of this user name are used up. When you know why:",
+            ),
+            line("     ", ("ibtui login --reset-attempts", "strong")),
+        ]
     style = "warn" if number >= limit else "muted"
     last = ", the last one" if number >= limit else ""
-    return line((f"   This is attempt {number} of {limit}{last}. Being wrong uses it up.", style))
+    return [line((f"   This is attempt {number} of {limit}{last}. Being wrong uses it up.", style))]
 
 
 def choice(offered: Sequence[str], at: int) -> list[Line]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from rich.cells import cell_len
 
+MARKS = ("→ ", "▲ ", "✕ ", "✓ ", "◐ ")
+"""What a line may begin with, one cell and a blank."""
 Span = tuple[str, str]
 Line = tuple[Span, ...]
 
@@ -41,13 +43,14 @@ def clean(text: str) -> str:
 def wrap(spans: Line, room: int, hang: int | None = None) -> list[Line]:
     """Break a line at spaces into lines of at most `room` cells; the rest hangs `hang` cells in.
 
-    None hangs it below the line's own indent.
+    None hangs it below the line's own indent, and beside a mark such as `→ ` at its begin.
     A word that is longer than a line keeps its own line and is cut by whoever draws it.
     """
     if room <= 0 or width(spans) <= room:
         return [spans]
     text = plain(spans)
     own = len(text) - len(text.lstrip(" "))
+    own += 2 if text[own : own + 2] in MARKS else 0
     indent = " " * min(own if hang is None else hang, max(room // 2, 0))
     out: list[list[Span]] = [[]]
     used = 0

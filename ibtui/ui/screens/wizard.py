@@ -95,7 +95,7 @@ class Wizard(Stepped):
         # Read now: a login that was stopped has given its attempt back meanwhile.
         self._number = self.attempts()[0] + 1
         if self._number > 1:
-            lines.append(factors.before(self._number, self.attempts()[1]))
+            lines += factors.before(self._number, self.attempts()[1])
         self.show_page("credentials", lines)
         field = self.query_one("#username", Input)
         field.value = field.value or ("" if self._other_user else username)

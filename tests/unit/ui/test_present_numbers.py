@@ -107,9 +107,9 @@ def test_clean_takes_away_what_steers_a_terminal() -> None:
 
 
 def test_wrap_keeps_styles_and_hangs() -> None:
-    parts = wrap(line("  ", ("→ ", "accent"), "one two three four"), 12)
-    assert [plain(p) for p in parts] == ["  → one two ", "  three four"]
+    parts = wrap(line("  ", ("→ ", "accent"), "one two three four"), 14)
+    assert [plain(p) for p in parts] == ["  → one two ", "    three four"]
     assert parts[0][1] == ("→ ", "accent")
-    assert all(width(p) <= 12 for p in parts)
+    assert all(width(p) <= 14 for p in parts)
     assert wrap(line("short"), 80) == [line("short")]
     assert plain(wrap(line("漢字漢字 漢字"), 8)[1]).strip() == "漢字"
