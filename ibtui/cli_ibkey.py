@@ -52,7 +52,7 @@ def group(kind: type[click.Group], common: Callable[[Any], Any]) -> click.Group:
     @click.option("--user", metavar="NAME", help="User name; the profile's or the file's when not given.")
     @click.option("--secret-file", type=_PATH, metavar="FILE", help="The text of IB_AUTH_OCRA_SECRET.")
     @click.option("--pin-file", type=_PATH, metavar="FILE", help="Its PIN; typed when not given.")
-    @click.option("--counter", type=click.IntRange(1), default=2, show_default=True, help="The next counter.")
+    @click.option("--counter", type=click.IntRange(1), help="Its next counter; 2 for a key never used.")
     @click.option("--unfinished", is_flag=True, help="The key of an enrollment that was broken off.")
     @click.option("--replace", is_flag=True, help="A key that is here already may go.")
     def ibkey_import(context: Any, **options: Any) -> Any:

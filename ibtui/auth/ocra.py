@@ -178,5 +178,10 @@ def check_pin(pin: Secret) -> None:
     Raises:
         UsageError: it is not 4 to 6 digits.
     """
-    if not re.fullmatch(r"[0-9]{4,6}", pin.reveal()):
+    if not is_pin(pin.reveal()):
         raise UsageError("The PIN of IB Key has 4 to 6 digits.", "Choose another, or let ibtui make one.")
+
+
+def is_pin(text: str) -> bool:
+    """Whether it is 4 to 6 digits."""
+    return re.fullmatch(r"[0-9]{4,6}", text) is not None

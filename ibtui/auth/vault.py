@@ -122,6 +122,11 @@ class Vault(Box):
         path, data = self._read()
         return self._read_key(data, path)
 
+    def made_pin(self) -> Secret | None:
+        """The PIN that lies ready for the first enrolment: the node service makes it with its file."""
+        pin = self._read()[1].get("pin")
+        return Secret(pin) if isinstance(pin, str) and ocra.is_pin(pin) else None
+
     # Counting ------------------------------------------------------------------------
 
     def spend(self, what: Count) -> None:

@@ -187,6 +187,9 @@ def test_the_text_of_the_secret(run: Run, sim: Sim, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("IB_AUTH_OCRA_SECRET", SECRET.upper())
     done = run("ibkey", "import", "--pin-file", pin, "--replace")
     assert done.code == 0 and kept("me")["counter"] == 9, "a counter is never given twice"
+    assert "--counter" not in done.err
+    done = run("ibkey", "import", "--pin-file", pin, "--user", "you")
+    assert done.code == 0 and "import it again with --counter" in done.err
     assert run("ibkey", "import", "--replace").code == 6
     assert SECRET.upper() not in done.out + done.err
 
@@ -307,6 +310,7 @@ def test_the_node_services_variables_and_data(
     assert done.code == 0, done.err
     found = json.loads(data.read_text())
     assert len(found["ocra"]) == 40 and (found["counter"], found["mine"]) == (3, [1])
+    assert found["pin"] == "881796", "the file's own"
     status = run("ibkey", "status", "--user", user["username"], "--json").json
     assert status["file"] == str(data) and status["logins_left"] == 92
     assert not (paths.data_dir() / "auth").exists()

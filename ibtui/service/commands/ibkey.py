@@ -26,6 +26,10 @@ from ibtui.service.commands.context import Context, run
 from ibtui.service.vaults import OCRA_VARIABLE, vault_for
 
 _NODE_FILE = re.compile(r"ib-key-auth-(?P<user>.+)-[0-9]{10,}\.json")
+NEVER_USED = (
+    f"Its next counter is taken to be {fields.FIRST_COUNTER}, that of a key never used before."
+    " If it was used, IBKR refuses its answers: import it again with --counter and --replace."
+)
 ONE_USER = (
     "Only one program can use this key from now on: each would use up the counters of the other, and"
     " IBKR refuses a counter that it has seen."
@@ -103,7 +107,7 @@ def import_(
     user: str | None = None,
     secret_file: Path | None = None,
     pin_file: Path | None = None,
-    counter: int = fields.FIRST_COUNTER,
+    counter: int | None = None,
     unfinished: bool = False,
     replace: bool = False,
 ) -> int:
@@ -131,7 +135,10 @@ def import_(
             await _opened(vault, lambda: vault.import_file(file, replace=replace))
         else:
             secret = _ocra_text(secret_file)
-            vault.import_secret(secret, await _pin_of(pin_file), counter, replace=replace)
+            pin = await _pin_of(pin_file)
+            vault.import_secret(secret, pin, counter or fields.FIRST_COUNTER, replace=replace)
+            if counter is None and vault.status().counter == fields.FIRST_COUNTER:
+                output.say(NEVER_USED)
         return vault.status()
 
     found = run(work())
