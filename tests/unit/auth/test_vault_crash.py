@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ibtui.auth.effects import Enrolled
+from ibtui.auth.fields import Prepared
 from ibtui.auth.vault import Vault
 from ibtui.errors import IbtuiError
 from ibtui.secret import Secret
@@ -70,7 +71,7 @@ STEPS = ("write", "fsync", "rename", "folder")
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["attempt", "success", "counter", "store", "refund", "reset"]),
+            st.sampled_from(["attempt", "success", "counter", "store", "prepare", "take", "refund", "reset"]),
             st.sampled_from([None, *STEPS]),
             st.integers(0, 400),
             st.booleans(),
@@ -84,6 +85,7 @@ def test_whatever_dies_the_file_parses_and_never_counts_too_little(
     folder = tmp_path_factory.mktemp("vault") / "auth"
     box = Vault("me", folder, person=True)
     box.store(KEY)
+    prepared = False
     attempts, used = 0, 1  # what a server would have seen since the last success; the last counter it saw
     for word, step, cut, killed in script:
         error: BaseException = Killed() if killed else OSError(28, "No space left on device")
@@ -94,21 +96,25 @@ def test_whatever_dies_the_file_parses_and_never_counts_too_little(
                 result = box.next_counter() if word == "counter" else OPERATIONS[word](box)
         except (IbtuiError, Killed):
             # Nothing is sent after that; but what died after its rename is on disk all the same.
-            done = step == "folder"
+            done = step == "folder" and not (word == "take" and not prepared)
             box = Vault("me", folder, person=True)
         if done and word in ("success", "reset"):
             attempts = 0
         elif done and word == "refund" and counted:
             attempts = max(0, attempts - 1)
-        elif done and word == "store":
+        elif done and (word == "store" or (word == "take" and prepared)):
             used = 1
+            prepared = False
+        elif done and word == "prepare":
+            prepared = True
         elif result is not None and word == "attempt":
             attempts += 1
         elif result is not None and word == "counter":
             assert result > used, "no counter twice"
             used = result
         data = json.loads((folder / "me.json").read_bytes())
-        assert Vault("me", folder).status().enrolled
+        status = Vault("me", folder).status()
+        assert status.enrolled and (status.unfinished is not None) == prepared
         assert data["attempts"] >= attempts
         assert data["counter"] > used
 
@@ -119,6 +125,8 @@ OPERATIONS: dict[str, Callable[[Vault], Any]] = {
     "refund": Vault.refund,
     "reset": Vault.reset,
     "store": lambda box: box.store(KEY),
+    "prepare": lambda box: box.store(Prepared(KEY.pin, KEY.ocra_hex)),
+    "take": lambda box: box.take_unfinished(replace=True),
 }
 
 
