@@ -341,7 +341,7 @@ class LocalRuntime:
             store=self._store,
             hub=self._hub,
         )
-        await asyncio.to_thread(spent.recall, self._profile.name, client.pacing)
+        await asyncio.to_thread(spent.recall, self._profile, client.pacing)
         return client
 
     async def _drop_client(self) -> None:
@@ -349,7 +349,7 @@ class LocalRuntime:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
-            await asyncio.to_thread(spent.note, self._profile.name, client.pacing)
+            await asyncio.to_thread(spent.note, self._profile, client.pacing)
 
     def _gateway_gone(self, lamp: Lamp) -> None:
         self._board.set(gateway=lamp, sso=unknown(), brokerage=unknown())

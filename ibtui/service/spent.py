@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ibtui import paths
+from ibtui.config import Profile
 from ibtui.core.pacing import Pacing
 
 
@@ -23,22 +24,22 @@ def _file(profile: str) -> Path:
     return paths.state_dir() / "spent" / f"{profile}.json"
 
 
-def recall(profile: str, pacing: Pacing) -> None:
+def recall(profile: Profile, pacing: Pacing) -> None:
     """Let `pacing` know what was sent just before."""
     try:
-        found = msgspec.json.decode(_file(profile).read_bytes(), type=_Spent)
+        found = msgspec.json.decode(_file(profile.name).read_bytes(), type=_Spent)
     except (OSError, msgspec.DecodeError):
         return
     pacing.recall(found.sent, found.blocked_until)
 
 
-def note(profile: str, pacing: Pacing) -> None:
-    """Write down what was sent; a disk that refuses costs a pause at most."""
+def note(profile: Profile, pacing: Pacing) -> None:
+    """Write down what was sent; a disk that refuses costs a pause at most. A demo leaves nothing behind."""
     sent, blocked_until = pacing.recent
-    if not sent:
+    if not sent or profile.mode == "demo":
         return
     try:
         paths.private(paths.state_dir())
-        paths.write_private(_file(profile), msgspec.json.encode(_Spent(sent, blocked_until)))
+        paths.write_private(_file(profile.name), msgspec.json.encode(_Spent(sent, blocked_until)))
     except OSError:
         return

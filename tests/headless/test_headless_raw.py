@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ibtui import IbkrClient
+from ibtui import IbkrClient, paths
 from ibtui.core.trust import Trust
 from ibtui.errors import IbtuiError, TradingLocked
 from ibtui.service.commands import raw
@@ -188,3 +188,7 @@ def test_commands_one_after_the_other_share_the_budget(run: Run, at: Sim) -> Non
     codes = [run("request", "GET", "/portfolio/DU1234567/ledger").code for _ in range(25)]
     assert set(codes) == {0}
     assert [entry for entry in at.journal() if entry["status"] == 429] == []
+    file = paths.state_dir() / "spent" / "default.json"
+    assert file.stat().st_mode & 0o777 == 0o600 and file.parent.stat().st_mode & 0o777 == 0o700
+    file.write_text("{oops")
+    assert run("request", "GET", "/portfolio/DU1234567/ledger").code == 0
