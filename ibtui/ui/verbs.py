@@ -270,8 +270,8 @@ def as_problem(error: BaseException) -> IbtuiError:
     if isinstance(error, IbtuiError):
         return error
     if isinstance(error, asyncio.CancelledError | TimeoutError):
-        return IbtuiError("It took too long and was given up.", "Try again: r looks anew.")
+        return IbtuiError("It took too long and was given up.", "Try again.")
     _log.error("unforeseen error in a verb", exc_info=error)
     return IbtuiError(
-        f"Something inside ibtui broke ({type(error).__name__}).", "Its log says where; r looks anew."
+        f"Something inside ibtui broke ({type(error).__name__}).", "Its log says where. Try again."
     )

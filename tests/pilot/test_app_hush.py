@@ -229,3 +229,23 @@ async def test_a_key_that_is_here_already_is_named_before_it_ends() -> None:
         runtime.clock.advance(7)
         await pilot.pause(1.1)
         assert "7 s" not in text(pilot.app), "typing a PIN takes no time of IBKR's"
+
+
+async def test_a_page_names_no_key_of_the_screen_below() -> None:
+    runtime = fakes.FakeRuntime(fakes.NOBODY)
+    async with running(runtime) as pilot:
+        fix = "Start it where it runs. Or install one: i here, or ibtui gateway install"
+        runtime.fails["refresh"] = GatewayDown("Nothing answers at https://localhost:5000.", fix)
+        await pilot.press("l")
+        await shows(pilot, "→ Start it where it runs. Or install one: ibtui gateway install")
+        await shows(pilot, "Nothing was sent to IBKR, no attempt was used.")
+
+
+async def test_a_gateway_that_dies_in_the_middle_is_not_said_to_have_sent_nothing() -> None:
+    runtime = fakes.FakeRuntime(fakes.NOBODY, fails={"login": GatewayDown("It ended.", "Start it.")})
+    async with running(runtime) as pilot:
+        await pilot.press("l")
+        await shows(pilot, "Password")
+        await pilot.press(*fakes.PASSWORD, "enter")
+        await shows(pilot, "✕ The gateway does not answer", "1 of 4 attempts are used up now")
+        assert "Nothing was sent" not in text(pilot.app)

@@ -22,6 +22,7 @@ from ibtui.errors import (
     Unreachable,
     WrongAccountType,
 )
+from ibtui.service.output import next_step
 from ibtui.ui.present.numbers import duration
 from ibtui.ui.present.spans import Line, clean, line
 
@@ -74,8 +75,8 @@ def failure(error: IbtuiError, url: str, *, used: int = 0, limit: int = 0, begun
     head = [line("   ", ("✕ ", "bad"), (clean(title), "title")), line("")]
     head.append(line(f"   {clean(error.what)}"))
     if error.fix and not limited and not isinstance(error, FactorUnsupported | Competing):
-        # Else the page itself says what to do.
-        head.append(line("   ", _ARROW, clean(error.fix)))
+        # Else the page itself says what to do. Keys of the screen below are none here.
+        head.append(line("   ", _ARROW, clean(next_step(error.fix))))
     head.append(line(""))
     if limited or spent:
         return Failure((*head, *_reset(limit)), again="")
@@ -84,6 +85,8 @@ def failure(error: IbtuiError, url: str, *, used: int = 0, limit: int = 0, begun
     counted = begun and used and limit and not isinstance(error, _UNCOUNTED)
     if counted and "attempts are used" not in error.fix:
         more.append(attempts(used, limit))
+    elif begun and limit and not used and isinstance(error, GatewayDown | GatewayFault | Unreachable):
+        more.append(line(("   No attempt was used.", "muted")))
     return replace(found, lines=(*head, *more))
 
 

@@ -239,6 +239,7 @@ class EnrollScreen(Wizard):
             "working", [line("   Talking to IBKR …" if step != present.BACKUP else "   Writing …")]
         )
         self.hint([ESC, HELP])
+        self._early = step == present.KEY  # the page for the password comes next
         self._worker = self.ibtui.verbs.run(text, work)
 
     def name_of(self, step: Step) -> str:
