@@ -48,7 +48,7 @@ def test_a_typed_success_does_not_make_the_sources_password_right(run: Run, sim:
     profile(sim, user, secret_file("password", WRONG))
     assert run("login").code == 5
     child = terminal()
-    child.expect("Have you corrected it, and is it to be sent.*N. ")
+    child.expect("Have you corrected it.*N. ")
     child.sendline("n")
     child.expect("Password of .*: ")
     child.sendline(user["password"])
