@@ -73,4 +73,22 @@ def group(kind: type[click.Group], common: Callable[[Any], Any]) -> click.Group:
 
         return commands.export(context, **options)
 
+    @ibkey.command("seal")
+    @common
+    @click.option("--user", metavar="NAME", help="User name; the profile's when not given.")
+    def ibkey_seal(context: Any, **options: Any) -> Any:
+        """Seal the IB Key that is here with a passphrase. Example: ibtui ibkey seal --user me"""
+        from ibtui.service.commands import ibkey as commands
+
+        return commands.seal(context, **options)
+
+    @ibkey.command("unseal")
+    @common
+    @click.option("--user", metavar="NAME", help="User name; the profile's when not given.")
+    def ibkey_unseal(context: Any, **options: Any) -> Any:
+        """Keep the IB Key that is here unsealed. Example: ibtui ibkey unseal --user me"""
+        from ibtui.service.commands import ibkey as commands
+
+        return commands.seal(context, on=False, **options)
+
     return ibkey

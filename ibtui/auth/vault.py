@@ -284,12 +284,7 @@ class Vault(Box):
             )
         Sealer(passphrase)
 
-        def change(data: Data, path: Path) -> None:
-            key = self._read_key(data, path)
-            self.passphrase = passphrase
-            self._write_key(data, key)
-
-        self._change(change)
+        self._reseal(passphrase)
 
     def unseal(self) -> None:
         """Keep PIN and secret unsealed from now on.
@@ -297,11 +292,16 @@ class Vault(Box):
         Raises:
             PersonNeeded: not enrolled, or the passphrase does not open them.
         """
+        self._reseal(None)
 
+    def _reseal(self, passphrase: Secret | None) -> None:
         def change(data: Data, path: Path) -> None:
-            key = self._read_key(data, path)
-            self.passphrase = None
-            self._write_key(data, key)
+            lying = fields.unfinished(data)
+            places = [data, lying] if lying else [data]
+            keys = [self._read_key(place, path) for place in places]
+            self.passphrase = passphrase
+            for place, key in zip(places, keys, strict=True):
+                self._write_key(place, key)
 
         self._change(change)
 

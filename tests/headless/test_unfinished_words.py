@@ -10,6 +10,7 @@ import pytest
 
 from ibtui import paths
 from ibtui.auth.vault import Vault
+from ibtui.secret import Secret
 from tests.conftest import Sim, StartSim
 from tests.drill.kill_tools import ENROLLMENT, Victim
 from tests.headless.conftest import Run
@@ -105,6 +106,23 @@ def test_a_key_in_a_variable_is_named_where_it_is_needed(
     other = sim.user("4.2")
     profile(sim, other)
     assert "OCRA" not in piped(run, other).err, "not needed there"
+
+
+def test_sealed_on_request_and_unsealed_again(run: Run, sim: Sim) -> None:
+    user = sim.user("5.2a")
+    profile(sim, user)
+    words = ("--user", user["username"])
+    assert run("ibkey", "seal", *words).code == 6, "not enrolled"
+    vault = Vault(user["username"])
+    vault.import_secret(Secret(user["ocra"]), Secret(user["pin"]), user["counter"])
+    assert run("ibkey", "seal", *words).code == 6, "nobody types a passphrase"
+    profile(sim, user, secret_file("passphrase", "open sesame"))
+    done = run("ibkey", "seal", *words, "--json")
+    assert done.code == 0 and done.json["sealed"] is True, done.err
+    assert user["ocra"] not in vault.path.read_text()
+    assert piped(run, user).code == 0
+    assert run("ibkey", "unseal", *words).code == 0
+    assert user["ocra"] in vault.path.read_text() and not vault.status().sealed
 
 
 def tmp_file(name: str, text: str) -> Path:

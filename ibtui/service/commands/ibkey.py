@@ -1,4 +1,4 @@
-"""`ibtui ibkey status`, `import`, `export`: the IB Key that answers here; `enroll` is in `enroll`.
+"""The words of `ibtui ibkey` but `enroll`, which has a file of its own: the IB Key that answers here.
 
 No secret goes to standard output; files with one are made new and private (0600).
 """
@@ -217,6 +217,35 @@ def export(
         how = "unsealed: whoever reads it can log in with it" if plain or secret else "sealed"
         output.say(f"Written to {file} (0600), {how}.")
         output.say(ONE_USER)
+    return 0
+
+
+def seal(context: Context, user: str | None = None, on: bool = True) -> int:
+    """Seal the IB Key that is here with a passphrase, or keep it unsealed (`on` false) from now on.
+
+    Raises:
+        PersonNeeded: not enrolled, or a passphrase is missing. UsageError: a data.json of other programs.
+    """
+
+    async def work() -> Status:
+        profile = context.profile
+        vault = vault_for(
+            profile, user_name(profile, user), passphrase=await sources.of(profile, "passphrase").read()
+        )
+        await _opened(vault, vault.key)
+        if on:
+            vault.seal(await seal_passphrase(profile))
+        else:
+            vault.unseal()
+        return vault.status()
+
+    found = run(work())
+    if context.as_json:
+        output.dump(status_json(found, context.profile))
+    else:
+        output.say(f"IB Key of {found.user} in {found.path} is {'sealed' if on else 'unsealed'} now.")
+        if on and not context.profile.passphrase:
+            output.say("A login asks for its passphrase, where the profile has no source of it.")
     return 0
 
 

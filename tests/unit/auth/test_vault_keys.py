@@ -62,6 +62,14 @@ def test_a_prepared_key_lies_beside_the_old_one_until_it_is_active(tmp_path: Pat
 
 
 def test_a_prepared_key_is_sealed_with_the_rest(tmp_path: Path) -> None:
+    first = vault(tmp_path / "first")
+    (tmp_path / "first").mkdir()
+    first.store(KEY)
+    first.store(Prepared(Secret("4711"), Secret("cd" * 20)))
+    first.seal(PASS)
+    assert OCRA not in first.path.read_text() and "cdcd" not in first.path.read_text()
+    first.unseal()
+    assert "cdcd" in first.path.read_text()
     box = vault(tmp_path, passphrase=PASS)
     box.store(Prepared(Secret("4711"), Secret("cd" * 20)))
     assert "cdcd" not in box.path.read_text() and "4711" not in box.path.read_text()
