@@ -16,6 +16,7 @@ from ibtui.core.models import Execution, Order, Pnl, Position
 from ibtui.core.models import number as decimal
 from ibtui.core.session import first_accounts
 from ibtui.core.store import LINES, Missed, Store
+from ibtui.errors import IbtuiError
 
 PARTS = ("accounts", "positions", "amounts", "orders", "trades", "pnl")
 """What `Loader.load` can be asked for, beside `daily`."""
@@ -27,6 +28,8 @@ _DAILY_TRIES = 4
 _DAILY_S = 0.6
 """Between two looks at a market data snapshot: half a second to two until it has its fields (§5.8)."""
 _DAILY_FIELD = "78"
+_SEARCHES = 20
+"""Symbols looked up for a one-time look at most: two seconds."""
 
 
 class Loader:
@@ -138,9 +141,12 @@ class Loader:
         Portfolio routes have no such member (§3.8). The first call only opens the streams, and fields
         come one by one; what has not come after some seconds stays absent.
         """
-        for symbol in self._underlying():
-            # Without it a derivative's fields never fill (§1.7).
-            await self._call(contracts.search(symbol))
+        for symbol in self._underlying()[:_SEARCHES]:
+            try:
+                # Without it a derivative's fields never fill (§1.7).
+                await self._call(contracts.search(symbol))
+            except IbtuiError:
+                continue  # that one's stay absent
         missing = list(followed(self._store))
         for attempt in range(_DAILY_TRIES):
             if not missing:
@@ -155,9 +161,9 @@ class Loader:
 
     def _underlying(self) -> list[str]:
         """The symbols below the derivatives that are held."""
-        conids = followed(self._store)
-        held = (it for it in self._store.positions.values() if it.underlying_conid and it.conid in conids)
-        return list(dict.fromkeys(it.ticker for it in held if it.ticker))
+        by_conid = {it.conid: it for it in self._store.positions.values()}
+        held = (by_conid[conid] for conid in followed(self._store))
+        return list(dict.fromkeys(it.ticker for it in held if it.underlying_conid and it.ticker))
 
     async def read_orders(self) -> tuple[list[Order], bool]:
         """The day's orders, asked for until the server says that they are all (§4.1); False with

@@ -77,6 +77,15 @@ def test_positions_once_have_the_days_profit(run: Run, at: Sim) -> None:
         assert isinstance(row["market_value"], str) and isinstance(row["unrealized_pnl"], str)
 
 
+def test_a_symbol_that_is_not_found_costs_its_own_row_alone(run: Run, at: Sim) -> None:
+    fault = {"path": "/iserver/secdef/search", "kind": "status", "status": 500, "count": 50}
+    at.control("faults", fault)
+    rows = run("positions", "--json").json
+    told = {row["asset_class"] for row in rows if row["daily_pnl"] is not None}
+    silent = {row["asset_class"] for row in rows if row["daily_pnl"] is None and Decimal(row["position"])}
+    assert "STK" in told and silent <= {"OPT", "FUT"} and "OPT" in silent
+
+
 def test_positions_are_told_where_market_data_fails(run: Run, at: Sim) -> None:
     at.control(
         "faults", {"path": "/iserver/marketdata/snapshot", "kind": "status", "status": 500, "count": 50}
