@@ -160,7 +160,8 @@ def _text_message(state: _State, offered: tuple[str, ...]) -> Flow[None]:
     def request(code: str) -> Flow[tuple[Reply, float]]:
         """Request 4: the text message leaves."""
         form = (("ACTION", "COMPLETEAUTH_1"), ("APP_NAME", ""), _XML, _VERSION, ("SF", code))
-        return (yield from _post(state, _AUTH, form)), 0.0
+        reply = yield from _post(state, _AUTH, form)
+        return reply, ocra.skew(reply.date, state.draw.now_ms() / 1000)
 
     _, answer = yield from ask_code(request, SMS, (SMS,), state.who.username)
     _there((yield from _post(state, _MANAGER, (("ACTION", "SECOND_FACTOR_CONFIG"),))))

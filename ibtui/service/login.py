@@ -16,7 +16,7 @@ from pathlib import Path
 from ibtui import sources
 from ibtui.auth.effects import Answers, Credentials, Enrolled, Note, Step
 from ibtui.auth.lock import Busy
-from ibtui.auth.login import LoggedIn
+from ibtui.auth.login import Draw, LoggedIn
 from ibtui.auth.login import login as login_flow
 from ibtui.auth.vault import Vault
 from ibtui.clock import Clock
@@ -205,7 +205,7 @@ class GuardedLogin:
             await ensure_enrolled(self._settings, vault, who, answers, self._clock)
             prefer = [factor] if factor else await answers.prefer()
             answers.renew()
-            flow = login_flow(who, prefer=prefer)
+            flow = login_flow(who, self._draw(), prefer=prefer)
             done: LoggedIn = await drive.run(flow, answers, rest, self._clock, spend)
         except IbtuiError as error:
             await asyncio.to_thread(memory.ended, self._clock.now(), error, source=answers.from_source)
@@ -216,6 +216,9 @@ class GuardedLogin:
             memory.ended, self._clock.now(), None, factor=chosen, source=answers.from_source
         )
         return Done(done.username, done.factor, done.paper)
+
+    def _draw(self) -> Draw:
+        return Draw(now_ms=lambda: int(self._clock.now().timestamp() * 1000))
 
     async def _explain(self, error: IbtuiError, vault: Vault) -> None:
         """A refusal says how many attempts are left."""

@@ -6,6 +6,7 @@ Made anew for each login: it remembers what this login has tried already.
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ibtui import sources
@@ -287,7 +288,10 @@ class AutoAnswers:
         stop, tasks = asyncio.Event(), Tasks()
         typed = tasks.start(self._person.ask(challenge), "typed code")
         looking = getattr(self._person, "looking", None)  # a screen shows which look it is
-        read = tasks.start(reader.code(self._since, stop, looking), "code out of a text message")
+        since = self._since
+        if challenge.skew:  # the messages' times are not this clock's, and the skew is known to a second
+            since += timedelta(seconds=challenge.skew - 1)
+        read = tasks.start(reader.code(since, stop, looking), "code out of a text message")
         trouble: IbtuiError | None = None
         nobody: PersonNeeded | None = None
         pending: set[asyncio.Task[Answer] | asyncio.Task[Secret | None]] = {typed, read}
