@@ -186,4 +186,6 @@ class KeptRuntime(LocalRuntime):
         """Whether there is nothing to keep."""
         if self.status.ready:
             self.idle = False
+        if not self.idle:
+            self.forgone = False
         return self.idle and not self._board.acting

@@ -85,6 +85,16 @@ BEGIN = "import sys; from pathlib import Path; from ibtui import config; from ib
 spawn.ensure_now(config.load(Path(sys.argv[1])))"
 
 
+def test_a_failure_with_something_to_keep_ends_nothing(run: Run, kept: Sim) -> None:
+    kept.control("session", {"action": "compete"})
+    write_profile(kept.url, kept.cert, keep_alive=True, competing="ask")
+    user = kept.user()
+    login = ("login", "--user", user["username"], "--password-stdin")
+    assert run(*login, stdin=user["password"] + "\n").code == 8
+    time.sleep(1.5)
+    assert run("keep", "status").code == 0, "somebody is logged in"
+
+
 def test_a_login_that_fails_leaves_none_behind(run: Run, sim: Sim) -> None:
     write_profile(sim.url, sim.cert, keep_alive=True, username=sim.user()["username"])
     assert run("login", "--password-stdin", stdin="wrong\n").code == 5
