@@ -6,8 +6,10 @@ import pytest
 
 from ibtui.config import Profile
 from ibtui.core.models import Keeping, Lamp, LoginFacts, Status
-from ibtui.errors import Competing, GatewayDown, WrongAccountType
+from ibtui.errors import Competing, FactorUnsupported, GatewayDown, WrongAccountType
 from ibtui.ui.screens.login import LoginScreen
+from ibtui.ui.widgets.bar import TopBar
+from ibtui.ui.widgets.inks import ink
 from ibtui.ui.widgets.secret_input import SecretInput
 from tests import fakes
 from tests.pilot.driving import running, says, shows, text, until
@@ -67,7 +69,9 @@ async def test_what_is_typed_before_the_page_is_there_waits_in_the_field() -> No
         await pilot.press(*fakes.PASSWORD[:4])
         assert isinstance(pilot.app.screen, LoginScreen)
         looked.set()
-        await shows(pilot, "••••", "enter log in")
+        await shows(
+            pilot, "••••", "enter log in", "Typed before this page was there, and kept; ^U takes it away."
+        )
         await pilot.press(*fakes.PASSWORD[4:], "enter")
         await says(pilot, "everything is ready")
 
@@ -249,3 +253,27 @@ async def test_a_gateway_that_dies_in_the_middle_is_not_said_to_have_sent_nothin
         await pilot.press(*fakes.PASSWORD, "enter")
         await shows(pilot, "✕ The gateway does not answer", "1 of 4 attempts are used up now")
         assert "Nothing was sent" not in text(pilot.app)
+
+
+async def test_a_look_for_a_login_by_browser_says_that_there_is_none() -> None:
+    error = FactorUnsupported("IBKR wants a passkey.", "Log in with a browser.")
+    runtime = fakes.FakeRuntime(fakes.NOBODY, fails={"login": error})
+    async with running(runtime) as pilot:
+        await pilot.press("l")
+        await shows(pilot, "Password")
+        await pilot.press(*fakes.PASSWORD, "enter")
+        await shows(pilot, "✕ A second factor ibtui cannot answer", "enter look again")
+        await pilot.press("enter")
+        await shows(pilot, "▲ The gateway says that nobody is logged in yet.", "Password")
+        await pilot.press("escape", "l")
+        await shows(pilot, "Password")
+        assert "logged in yet" not in text(pilot.app)
+
+
+@pytest.mark.parametrize("theme", ["ibtui-dark", "ibtui-light", "ansi-dark", "ansi-light"])
+async def test_the_mark_of_a_live_account_stands_out_in_every_theme(theme: str) -> None:
+    runtime = fakes.FakeRuntime(profile=Profile(name="default", account_type="live"))
+    async with running(runtime, theme=theme) as pilot:
+        await shows(pilot, "LIVE")
+        style = ink(pilot.app.screen.query_one(TopBar), "live")
+        assert style.reverse and style.bold
