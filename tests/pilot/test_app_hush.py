@@ -69,9 +69,7 @@ async def test_what_is_typed_before_the_page_is_there_waits_in_the_field() -> No
         await pilot.press(*fakes.PASSWORD[:4])
         assert isinstance(pilot.app.screen, LoginScreen)
         looked.set()
-        await shows(
-            pilot, "••••", "enter log in", "Typed before this page was there, and kept; ^U takes it away."
-        )
+        await shows(pilot, "••••", "enter log in", "Typed before this page was there; ^U takes it away.")
         await pilot.press(*fakes.PASSWORD[4:], "enter")
         await says(pilot, "everything is ready")
 

@@ -98,9 +98,7 @@ class Wizard(Stepped):
             lines += factors.before(self._number, self.attempts()[1])
         self.show_page("credentials", lines)
         if self.query_one("#password", SecretInput).filled:
-            self.show_below(
-                [present.trouble("Typed before this page was there, and kept; ^U takes it away.")]
-            )
+            self.show_below([present.trouble("Typed before this page was there; ^U takes it away.")])
         field = self.query_one("#username", Input)
         field.value = field.value or ("" if self._other_user else username)
         self._other_user = self._looked = False
