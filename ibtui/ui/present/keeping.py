@@ -57,7 +57,9 @@ def facts(found: LoginFacts, now: datetime, alive: Line, room: int = 80) -> list
     """
     used = "warn" if found.attempts else ""
     out = [(" Attempts  ", "muted"), (f"{found.attempts} of {found.limit} used", used)]
-    if found.wait_until is not None and found.wait_until > now:
+    if 0 < found.limit <= found.attempts:
+        out.append((": ibtui login --reset-attempts", "warn"))
+    elif found.wait_until is not None and found.wait_until > now:
         left = duration((found.wait_until - now).total_seconds())
         out.append((f", automatic logins wait {left}", "warn"))
     if found.logins_left is not None:
