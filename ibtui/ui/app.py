@@ -192,6 +192,10 @@ class IbtuiApp(HushedApp):
 
         return TerminalDriver
 
+    def _fatal_error(self) -> None:
+        """Textual's own would print the values of variables, secrets among them; see `terminal`."""
+        self._close_messages_no_wait()
+
     def on_mount(self) -> None:
         """Everything that is not needed for the first frame waits for it."""
         self.add_mode("session", SessionScreen)

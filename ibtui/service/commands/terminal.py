@@ -79,6 +79,8 @@ def _screen(settings: Settings, *, demo: bool, with_log: bool = False) -> int:
 
     app = IbtuiApp(settings, make_runtime, demo=demo)
     result = app.run(mouse=settings.ui.mouse)
+    if app._exception is not None:
+        raise app._exception  # told like that of any other command: a sentence, details in the log
     return result if isinstance(result, int) else (app.return_code or 0)
 
 
