@@ -41,11 +41,16 @@ def oauth_dir(profile: str) -> Path:
     return data_dir() / "oauth" / profile
 
 
-def private(folder: Path) -> Path:
-    """Make a folder of ours (and what is missing above it) readable by its owner alone."""
+def make(folder: Path) -> None:
+    """Make a folder, and what is missing above it, 0700; one that exists is left as it is."""
     # With `parents` the mode would hold for the last one alone.
     for missing in reversed([it for it in (folder, *folder.parents) if not it.exists()]):
         missing.mkdir(exist_ok=True, mode=0o700)
+
+
+def private(folder: Path) -> Path:
+    """Make a folder of ours (and what is missing above it) readable by its owner alone."""
+    make(folder)
     if folder.stat().st_mode & 0o077:
         folder.chmod(0o700)
     return folder

@@ -14,7 +14,7 @@ import msgspec
 
 from ibtui import given
 from ibtui.errors import IbtuiError, UsageError
-from ibtui.paths import write_private
+from ibtui.paths import make, write_private
 
 _LONGEST = 100
 DEFAULT = "data.json"
@@ -39,13 +39,13 @@ def safe_name(username: str) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder (0700) if it is missing.
+    """Make a folder, and what is missing above it, 0700.
 
     Raises:
         IbtuiError: it cannot be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make(folder)
     except OSError as error:
         raise IbtuiError(
             f"{folder} cannot be made: {error.strerror}.", "Look at the folder above it."

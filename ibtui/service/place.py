@@ -103,7 +103,7 @@ def _places(beside: Path) -> Iterator[Path]:
 def _ours(folder: Path) -> bool:
     """Whether a folder is, or can be made, one that only we may enter."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        paths.make(folder)
         found = folder.lstat()
         if found.st_uid != os.getuid() or not folder.is_dir() or folder.is_symlink():
             return False

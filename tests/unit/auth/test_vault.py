@@ -42,6 +42,12 @@ def test_the_file_is_private_and_has_the_node_services_fields(tmp_path: Path) ->
     assert mode(box.folder / ".me.lock") == 0o600
 
 
+def test_every_folder_that_was_missing_is_private(tmp_path: Path) -> None:
+    box = Vault("Me", tmp_path / "share" / "ibtui" / "auth")
+    box.attempt()
+    assert [mode(it) for it in (box.folder, *box.folder.parents)][:3] == [0o700] * 3
+
+
 def test_the_usual_folder_is_our_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ibtui.paths.data_dir", lambda: tmp_path / "data")
     assert Vault("Me").path == tmp_path / "data" / "auth" / "me.json"
