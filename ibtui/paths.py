@@ -44,8 +44,9 @@ def oauth_dir(profile: str) -> Path:
 def make(folder: Path) -> None:
     """Make a folder, and what is missing above it, 0700; one that exists is left as it is."""
     # With `parents` the mode would hold for the last one alone.
-    for missing in reversed([it for it in (folder, *folder.parents) if not it.exists()]):
+    for missing in reversed([it for it in folder.parents if not it.exists()]):
         missing.mkdir(exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
 
 
 def private(folder: Path) -> Path:

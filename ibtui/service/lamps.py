@@ -10,6 +10,7 @@ from ibtui.gateway.health import Health, Kind
 from ibtui.gateway.state import Info, State
 
 RESTART = "Restart it: R here, or ibtui gateway restart"
+USED_UP = "Find out why they failed, then: ibtui login --reset-attempts"
 TAKE_OVER = "Take it over: t here, or ibtui login --take-over"
 
 
@@ -21,14 +22,16 @@ def unknown() -> Lamp:
 def sso_lamp(error: NotLoggedIn, fix: str, old: Lamp, facts: LoginFacts) -> Lamp:
     """Nobody is logged in; where a refused login has left its reason, that stays.
 
-    Failed attempts are told too, and how long automatic logins wait.
+    Failed attempts are told too, and how long automatic logins wait, or that no more is allowed.
     """
     reason, since = "nobody is logged in", None
     if old.state == "off" and old.reason:
         reason, since, fix = old.reason.partition(_ATTEMPTS)[0], old.since, old.fix or fix
     if facts.attempts:
         reason += f"{_ATTEMPTS}{facts.attempts} of {facts.limit}"
-        if facts.wait_until is not None:
+        if facts.attempts >= facts.limit:
+            fix = USED_UP
+        elif facts.wait_until is not None:
             reason += f" · automatic logins wait until {facts.wait_until.astimezone():%H:%M:%S}"
     return Lamp(state="off", since=since, reason=reason, fix=fix)
 

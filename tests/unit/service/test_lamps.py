@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ibtui.core.models import AuthStatus, Lamp
+from ibtui.core.models import AuthStatus, Lamp, LoginFacts
+from ibtui.errors import NotLoggedIn
 from ibtui.gateway.health import Health, Kind
 from ibtui.gateway.state import Info, State
 from ibtui.service import lamps
@@ -53,3 +54,14 @@ def test_a_session_that_works_names_its_server() -> None:
     assert lamps.brokerage_lamp(nameless, Lamp(), NOW).reason == "authenticated"
     lost = AuthStatus(connected=True)
     assert lamps.brokerage_lamp(lost, Lamp(), NOW).fix.startswith("Open it: t here")
+
+
+def test_nobody_is_logged_in_and_attempts_are_used() -> None:
+    old = Lamp(state="off", reason="IBKR refused it", fix="Check both, then try again")
+
+    def lamp(attempts: int) -> Lamp:
+        facts = LoginFacts(attempts=attempts, limit=4, wait_until=NOW + timedelta(hours=1))
+        return lamps.sso_lamp(NotLoggedIn("no"), "Log in", old, facts)
+
+    assert "3 of 4 · automatic logins wait until" in lamp(3).reason and lamp(3).fix == old.fix
+    assert lamp(4).reason.endswith("attempts used: 4 of 4") and "--reset-attempts" in lamp(4).fix
