@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -46,6 +47,8 @@ def make(folder: Path) -> None:
     # With `parents` the mode would hold for the last one alone.
     for missing in reversed([it for it in folder.parents if not it.exists()]):
         missing.mkdir(exist_ok=True, mode=0o700)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     folder.mkdir(exist_ok=True, mode=0o700)
 
 

@@ -195,7 +195,12 @@ def _take(stack: contextlib.AsyncExitStack, place: Place) -> None:
     """Take the profile's lock for as long as the stack is open."""
     from ibtui.paths import private
 
-    private(place.lock.parent)
+    try:
+        private(place.lock.parent)
+    except OSError as error:
+        raise IbtuiError(
+            f"{error.filename}: {error.strerror}.", "Look at that folder: the keep-alive's lock goes there."
+        ) from None
     try:
         stack.enter_context(lock.held(place.lock, KEEPING, timeout=0))
     except lock.Busy:
