@@ -48,6 +48,18 @@ async def test_the_gateway_is_started_first_and_seen_doing_so() -> None:
         await shows(pilot, "✓ Gateway", "▸ User name and password")
 
 
+async def test_enter_in_an_empty_user_name_does_not_lead_to_the_password() -> None:
+    runtime = fakes.FakeRuntime(fakes.NOBODY, profile=Profile(name="default"))
+    async with running(runtime) as pilot:
+        await pilot.press("l")
+        await shows(pilot, "User name")
+        await until(pilot, lambda: isinstance(pilot.app.focused, Input))
+        await pilot.press("enter", *"somebody")
+        await shows(pilot, "▲ The user name is missing.", "somebody")
+        await pilot.press("enter", *"s3cret")
+        await shows(pilot, "••••••")
+
+
 async def test_no_user_name_in_the_profile() -> None:
     runtime = fakes.FakeRuntime(fakes.NOBODY, profile=Profile(name="default"))
     async with running(runtime) as pilot:

@@ -120,7 +120,7 @@ class EnrollScreen(Wizard):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter in the file's name goes to the passphrase."""
-        super().on_input_submitted(event)
+        event.stop()
         if self.page == "backup":
             self.query_one("#phrase").focus()
 

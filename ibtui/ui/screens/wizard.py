@@ -258,9 +258,10 @@ class Wizard(Stepped):
         super().show_page(page, lines)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter in the user name goes to the password."""
+        """Enter in the user name goes to the password; not while it is empty, or the two are mixed up."""
         event.stop()
-        self.query_one("#password").focus()
+        if self.page == "credentials" and self._named():
+            self.query_one("#password").focus()
 
     def on_secret_input_submitted(self, message: SecretInput.Submitted) -> None:
         """Enter in the password or the code sends it."""
@@ -283,18 +284,26 @@ class Wizard(Stepped):
             self._answers.give_secret(self.query_one("#secret", SecretInput).take())
 
     def _submit_credentials(self) -> None:
-        name, field = self.query_one("#username", Input), self.query_one("#password", SecretInput)
-        if not name.value.strip():
-            name.focus()
-            self.show_below([present.trouble("The user name is missing.")])
-        elif not field.filled:
+        field = self.query_one("#password", SecretInput)
+        if not self._named():
+            return
+        if not field.filled:
             field.focus()
             self.show_below([present.trouble("The password is missing.")])
         else:
-            self._username = name.value.strip()
+            self._username = self.query_one("#username", Input).value.strip()
             self._track.begin(self.name_of(Step.PASSWORD), self.ibtui.monotonic())
             self.show_steps()
             self._answers.give_credentials(Credentials(self._username, field.take()))
+
+    def _named(self) -> bool:
+        """Whether the user name is there; says so where it is not."""
+        field = self.query_one("#username", Input)
+        if field.value.strip():
+            return True
+        field.focus()
+        self.show_below([present.trouble("The user name is missing.")])
+        return False
 
     def _submit_code(self) -> None:
         field = self.query_one(CodeInput)
