@@ -43,6 +43,11 @@ class Factor(msgspec.Struct, frozen=True):
         return bool(self.kind)
 
     @property
+    def again(self) -> str:
+        """What asking once more does, in a word or two; empty where nothing can be sent again."""
+        return {SMS: "send again", IBKEY: "new challenge"}.get(self.family, "")
+
+    @property
     def label(self) -> str:
         """Name and raw code: `text message (SMS) [4.2]`."""
         return f"{self.name} [{self.code}]"

@@ -13,7 +13,7 @@ from ibtui.secret import Secret
 from tests.conftest import Sim
 from tests.headless.conftest import Done, Run
 
-CODE_PROMPT = r"Code \(r send again"
+CODE_PROMPT = r"(Code|Response) \("
 
 
 def profile(sim: Sim, user: dict[str, Any], *tables: str, **keys: Any) -> None:

@@ -84,14 +84,14 @@ def test_choose_remember_and_take_the_other(sim: Sim, typist: Typist) -> None:
     child.sendline("1")
     child.expect(CODE_PROMPT)
     child.sendline("o")
-    child.expect(r"Enter (\d+) in the IBKR Mobile app")
+    child.expect(r"The challenge: (\d+)")
     challenge = child.match.group(1)
     child.expect(CODE_PROMPT)
     child.sendline(answer(user, 2, challenge))
     child.expect("brokerage +on")
     assert ended(child) == 0
     child = typist(password=user["password"])  # what worked is remembered
-    child.expect(r"Enter (\d+) in the IBKR Mobile app")
+    child.expect(r"The challenge: (\d+)")
     child.expect(CODE_PROMPT)
     child.sendline("")
     assert ended(child) == 6

@@ -49,7 +49,7 @@ def test_typed_at_a_terminal(world: World) -> None:
 
     by_phone = world.sim.user("5.2a")
     child = world.at_the_prompt(by_phone)
-    child.expect(r"Enter (\d+) in the IBKR Mobile app")
+    child.expect(r"The challenge: (\d+)")
     value = ocra.value_of(by_phone["counter"], rfc=False)
     answer = ocra.answer(bytes.fromhex(by_phone["ocra"]), value, child.match[1], by_phone["pin"])
     child.expect("Code .*: ")

@@ -60,16 +60,19 @@ class TtyAnswers:
             raise no_code(challenge)
         if challenge.problem:
             output.say(challenge.problem)
-        output.say(f"{plain_name(challenge.code)}. {factor(challenge.code).todo}")
+        asked = factor(challenge.code)
+        output.say(f"{asked.label}. {asked.todo}")
         if challenge.kind == CHALLENGED:
-            output.say(f"Enter {challenge.challenge} in the IBKR Mobile app, then type its response here.")
-        other = ", o another method" if challenge.others else ""
-        prompt = f"Code (r send again{other}, empty line stops): "
+            output.say(f"The challenge: {challenge.challenge}")
+        ways = [f"r {asked.again}"] if asked.again else []
+        ways += ["o another method"] if challenge.others else []
+        word = "Response" if challenge.kind == CHALLENGED else "Code"
+        prompt = f"{word} ({', '.join([*ways, 'empty line stops'])}): "
         while True:
             typed = (await line(prompt)).strip()
             if not typed:
                 return Cancel()
-            if typed.lower() == "r":
+            if typed.lower() == "r" and asked.again:
                 return Resend()
             if typed.lower() != "o":
                 return Code(Secret(typed))

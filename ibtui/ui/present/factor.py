@@ -45,12 +45,6 @@ def label(challenge: Challenge) -> str:
     return "Response" if factor(challenge.code).family == IBKEY else "Code"
 
 
-def again(challenge: Challenge) -> str:
-    """The word for `r`; empty where nothing can be sent again."""
-    words = {SMS: "send again", IBKEY: "new challenge"}
-    return words.get(factor(challenge.code).family, "")
-
-
 def question(challenge: Challenge, username: str, at: datetime) -> list[Line]:
     """Above the boxes: what IBKR has done, and what to do."""
     found = factor(challenge.code)

@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Label
 
 from ibtui.auth.effects import Challenge, Code, Credentials, Note, OtherFactor, Resend, Step
+from ibtui.auth.factor import factor
 from ibtui.errors import Competing, IbtuiError
 from ibtui.ui import keymap
 from ibtui.ui.answers import ScreenAnswers
@@ -125,7 +126,7 @@ class Wizard(Stepped):
         self.show_page("code", factors.question(asked, self._who(), self.ibtui.now()))
         self._show_waiting()
         self.query_one(CodeInput).focus()
-        again = factors.again(asked)
+        again = factor(asked.code).again
         self.hint(
             [
                 ("enter", "send", "submit"),
@@ -145,7 +146,7 @@ class Wizard(Stepped):
             return
         left = factors.WAIT_S - (self.ibtui.monotonic() - self._asked_at)
         beside = factors.waiting(left)
-        if not factors.again(asked):
+        if not factor(asked.code).again:
             beside = factors.lives(self.ibtui.now(), asked.skew)
         self.query_one(CodeInput).set_aside(beside)
         number, limit = self._number, self.attempts()[1]
@@ -316,7 +317,7 @@ class Wizard(Stepped):
 
     def action_resend(self) -> None:
         """Ask IBKR for another message, or another challenge."""
-        if self.page == "code" and self._asked is not None and factors.again(self._asked):
+        if self.page == "code" and self._asked is not None and factor(self._asked.code).again:
             self._answers.give_answer(Resend())
 
     def action_other_method(self) -> None:
