@@ -52,7 +52,7 @@ def test_typed_at_a_terminal(world: World) -> None:
     child.expect(r"The challenge: (\d+)")
     value = ocra.value_of(by_phone["counter"], rfc=False)
     answer = ocra.answer(bytes.fromhex(by_phone["ocra"]), value, child.match[1], by_phone["pin"])
-    child.expect("Code .*: ")
+    child.expect("Response .*: ")
     child.sendline(answer)
     world.finish(child)
     assert world.answered() == (by_phone["username"], "login")
