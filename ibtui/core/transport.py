@@ -44,8 +44,12 @@ class Transport(httpx.AsyncBaseTransport):
             wire = self._kept() or await self._connect(request.url, limits.get("connect"))
             try:
                 response = await wire.exchange(request, body, limits.get("read"))
-            except BaseException:  # a cancelled request's reply may still come: not for the next one
+            except BaseException as error:  # a cancelled request's reply may still come: not for the next one
                 wire.abort()
+                if isinstance(error, httpx.TransportError):
+                    # After a sleep or another network the others lead nowhere either.
+                    while self._idle:
+                        self._idle.pop().abort()
                 raise
             if wire.again():
                 self._idle.append(wire)

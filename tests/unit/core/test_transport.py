@@ -190,6 +190,23 @@ async def test_no_answer_in_time() -> None:
         assert (await client.get("/")).text == "ok"
 
 
+async def test_after_one_that_led_nowhere_the_others_are_not_tried() -> None:
+    silent = False
+
+    async def say(head: bytes, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)
+        if not silent or writer not in before:
+            writer.write(OK)
+
+    async with place(say) as (server, client):
+        await asyncio.gather(*(client.get("/") for _ in range(3)))
+        before, silent = list(server.writers), True
+        with pytest.raises(httpx.ReadTimeout):
+            await client.get("/", timeout=0.2)
+        assert (await client.get("/", timeout=2)).text == "ok"
+        assert server.opened == 4
+
+
 async def test_a_cancelled_requests_answer_goes_to_nobody() -> None:
     asked = asyncio.Event()
 
