@@ -282,6 +282,8 @@ class LoginFacts(Model, frozen=True, kw_only=True):
     """Logins with IB Key before it has to be enrolled again; None when it is not enrolled."""
     last_used: datetime | None = None
     """When IB Key last answered."""
+    unfinished: datetime | None = None
+    """When an enrollment of IB Key was broken off at its last step; its key is kept."""
 
 
 class Keeping(Model, frozen=True, kw_only=True):

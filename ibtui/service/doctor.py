@@ -211,6 +211,10 @@ def attempts(profile: Profile, facts: LoginFacts) -> Iterator[Finding]:
         yield ok("IB Key", f"{left} logins left")
     elif vaults.not_imported():
         yield Finding("IB Key", "warn", vaults.NOT_IMPORTED, vaults.HOW_TO_IMPORT)
+    if facts.unfinished is not None:
+        when = f"{facts.unfinished.astimezone():%Y-%m-%d %H:%M}"
+        text = f"an enrollment was broken off at its last step ({when}); its key is kept"
+        yield Finding("IB Key", "warn", text, vaults.UNFINISHED)
 
 
 def auth_data(profile: Profile) -> Iterator[Finding]:

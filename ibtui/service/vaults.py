@@ -25,6 +25,7 @@ NOT_IMPORTED = (
     " PIN and counter do not come with it."
 )
 HOW_TO_IMPORT = "Import it once, with its next counter: ibtui ibkey import --counter NUMBER"
+UNFINISHED = "If the app in the phone has lost its IB Key: ibtui ibkey import --unfinished"
 STILL = "still"
 """The source's password was refused, and a typed one was right since."""
 
@@ -73,6 +74,7 @@ def facts_of(
         wait_until=guard.waiting(found.record, clock.now()),
         logins_left=found.logins_left if found.enrolled else None,
         last_used=found.used,
+        unfinished=found.unfinished,
     )
 
 

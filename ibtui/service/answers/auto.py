@@ -237,7 +237,7 @@ class AutoAnswers:
         if status.unfinished is not None:
             raise PersonNeeded(
                 "An enrollment of IB Key was broken off at its last step; its key is kept.",
-                "If the app in the phone has lost its IB Key: ibtui ibkey import --unfinished",
+                vaults.UNFINISHED,
             )
 
     async def _passphrase(self) -> Secret | None:

@@ -23,7 +23,7 @@ from ibtui.secret import Secret
 from ibtui.service import output
 from ibtui.service.answers import tty
 from ibtui.service.commands.context import Context, run
-from ibtui.service.vaults import OCRA_VARIABLE, vault_for
+from ibtui.service.vaults import OCRA_VARIABLE, UNFINISHED, vault_for
 
 _NODE_FILE = re.compile(r"ib-key-auth-(?P<user>.+)-[0-9]{10,}\.json")
 NEVER_USED = (
@@ -82,7 +82,7 @@ def _status_text(found: Status, profile: Profile) -> None:
     output.out(f"file       {found.path}")
     if found.unfinished is not None:
         output.out(f"unfinished {_local(found.unfinished)}: an enrollment was broken off at its last step")
-        output.out("→ if the app in the phone has lost its IB Key: ibtui ibkey import --unfinished")
+        output.out(f"→ {UNFINISHED}")
     if not found.logins_left:
         output.out("→ enroll: ibtui ibkey enroll")
 

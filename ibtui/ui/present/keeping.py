@@ -65,6 +65,8 @@ def facts(found: LoginFacts, now: datetime, alive: Line, room: int = 80) -> list
     if found.logins_left is not None:
         few = "bad" if found.logins_left == 0 else "warn" if found.logins_left <= FEW else ""
         out += [("   IB Key  ", "muted"), (f"{found.logins_left} logins left", few)]
+    if found.unfinished is not None:
+        out.append(("   IB Key unfinished: ibtui ibkey status", "warn"))
     together: Line = (*out, ("   ", ""), *alive)
     if width(together) <= room:
         return [together]

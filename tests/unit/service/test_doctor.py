@@ -135,6 +135,7 @@ def test_attempts_and_ib_key() -> None:
     assert look(attempts=4) == {"attempts": "broken"}
     assert look(attempts=1, wait_until=soon, logins_left=60) == {"attempts": "warn", "IB Key": "ok"}
     assert look(logins_left=3)["IB Key"] == "warn"
+    assert look(logins_left=60, unfinished=soon)["IB Key"] == "warn"
     assert [*doctor.attempts(Profile(mode="oauth1"), LoginFacts())] == []
 
 

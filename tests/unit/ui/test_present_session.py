@@ -143,6 +143,8 @@ def test_facts_of_the_guard_and_of_ib_key() -> None:
     none_left = texts(keeping.facts(LoginFacts(attempts=4, wait_until=wait.wait_until), fakes.NOW, spans))
     assert none_left[0].startswith(" Attempts  4 of 4 used: ibtui login --reset-attempts   Keep-alive")
     assert keeping.facts(LoginFacts(logins_left=7), fakes.NOW, spans)[0][3][1] == "warn"
+    broken_off = texts(keeping.facts(LoginFacts(unfinished=fakes.NOW), fakes.NOW, spans))
+    assert "IB Key unfinished: ibtui ibkey status" in broken_off[0]
 
 
 def test_time_line_newest_first_with_marks_and_masks() -> None:
