@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import resource
@@ -66,6 +67,17 @@ def test_a_start_begins_it_and_keep_stop_ends_it(run: Run, kept: Sim) -> None:
     assert run("keep", "stop", "--json").json == {"stopped": False, "pid": None}
     assert run("keep", "status", "--json").json == {"running": False}
     assert run("status").code == 0, "the session is left as it was"
+
+
+def test_status_tells_of_a_session_that_is_left_to_others(run: Run, kept: Sim) -> None:
+    assert run("gateway", "start").code == 0
+    assert "another program" not in run("status").err
+    link = find("default")
+    assert link is not None
+    asyncio.run(link.do("yield", minutes=5))
+    done = run("status")
+    assert "leaves the brokerage session to another program until" in done.err
+    assert "--take-over" in done.err and run("status", "--json").json["brokerage"]
 
 
 def test_a_start_that_fails_leaves_none_behind(run: Run) -> None:

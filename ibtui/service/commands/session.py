@@ -12,7 +12,7 @@ from ibtui.auth import guard
 from ibtui.auth.effects import Answers
 from ibtui.clock import SystemClock
 from ibtui.config import LOOPBACK
-from ibtui.core.models import Status
+from ibtui.core.models import Keeping, Status
 from ibtui.errors import (
     Competing,
     GatewayDown,
@@ -49,14 +49,26 @@ async def _status(context: Context) -> Status:
     link = find(context.profile.name) if context.profile.mode != "demo" else None
     if link is not None:
         try:
-            return (await link.truth(look=True, brief=True)).status
+            truth = await link.truth(look=True, brief=True)
         except IbtuiError as error:
             output.say(f"ibtui: {error}")
+        else:
+            _tell_of_yielding(truth.keeping)
+            return truth.status
     # What looks by itself; the supervisor's answer goes without it.
     from ibtui.service.runtimes import runtime_for
 
     async with runtime_for(context.settings, alone=link is not None) as runtime:
         return await actions.refresh_quietly(runtime)
+
+
+def _tell_of_yielding(keeping: Keeping) -> None:
+    if keeping.mode == "yielding":
+        until = f" until {keeping.until.astimezone():%H:%M}" if keeping.until is not None else ""
+        output.say(
+            f"The keep-alive leaves the brokerage session to another program{until}; take it back:"
+            " ibtui login --take-over"
+        )
 
 
 def exit_of(status: Status, *, direct: bool = False) -> int:
