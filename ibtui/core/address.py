@@ -59,6 +59,11 @@ class Address(msgspec.Struct, frozen=True):
         return cls(origin, parts.path.rstrip("/") or API, parts.scheme, host)
 
     @property
+    def port(self) -> int:
+        """Where it listens."""
+        return urlsplit(self.origin).port or (443 if self.scheme == "https" else 80)
+
+    @property
     def where(self) -> str:
         """`localhost:5000`, for messages."""
         return self.origin.split("://", 1)[1]

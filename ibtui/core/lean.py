@@ -1,6 +1,6 @@
 """httpx without its own command line, which would bring rich and click: a third of what it takes to import.
 
-`core.rest` takes httpx from here; nobody else needs it.
+`core.proxied` takes httpx from here.
 """
 
 from __future__ import annotations

@@ -7,8 +7,6 @@ for of those only the content's own headers are passed on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from ibtui import errors
@@ -72,10 +70,9 @@ def pack(error: IbtuiError) -> tuple[int, dict[str, str], bytes]:
     return status_of(error), {HEADER: type(error).__name__, "Content-Type": "application/json"}, body
 
 
-def unpack(headers: Mapping[str, str], content: bytes) -> IbtuiError | None:
-    """The error that `pack` made a reply of; None for any other reply."""
-    name = headers.get(HEADER)
-    if name is None:
+def unpack(name: str, content: bytes) -> IbtuiError | None:
+    """The error that `pack` made a reply of, `name` being its `HEADER`; None without one."""
+    if not name:
         return None
     try:
         body = msgspec.json.decode(content, type=_Body)

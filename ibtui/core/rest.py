@@ -1,4 +1,4 @@
-"""REST over HTTP: with `signed` the only place that knows httpx (web-api.md §1).
+"""REST: the gateway's or IBKR's own, over the connections of `transport` or `proxied` (web-api.md §1).
 
 Every request has a time-out of its own (the gateway has none, login.md §9.6), waits for
 its pacing slot, follows no redirect, and ends in a decoded body or in one error of
@@ -10,11 +10,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -24,7 +21,20 @@ from ibtui.clock import Clock, SystemClock
 from ibtui.core import failures, relayed
 from ibtui.core import trust as tls
 from ibtui.core.address import API, Address
-from ibtui.core.lean import httpx
+from ibtui.core.http import (
+    UNSENDABLE,
+    Answer,
+    Carrier,
+    Jar,
+    NoConnection,
+    Request,
+    Shut,
+    TooSlow,
+    Trouble,
+    following,
+    moment,
+    target,
+)
 from ibtui.core.pacing import Pacing, interval
 from ibtui.core.readonly import changes_orders, leads_up
 from ibtui.core.relayed import Asked, Given
@@ -46,9 +56,9 @@ from ibtui.log import quiet_libraries
 
 if TYPE_CHECKING:
     from ibtui.core.oauth import OAuth
+    from ibtui.core.signed import Signed
 
 USER_AGENT = f"ibtui/{ibtui.__version__}"
-LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30)
 RELAYED_S = 80.0
 """Seconds that a request may wait for its slot at the supervisor (`Pacing.max_wait`), and some more."""
 CONNECT_S = 5.0
@@ -57,6 +67,10 @@ RETRY_AFTER = (1.0, 2.0)
 """Pauses before a GET is tried again when IBKR is busy (web-api.md §1.5)."""
 _REDIRECTS = 5
 _SHORT_BUDGET_S = 6.0
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+"""Their length is told even where it is 0: the gateway wants it (login.md §9)."""
+_TOO_MANY, _FAILED = 429, 500
+_OURS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate", "Connection": "keep-alive"}
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"})
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
@@ -95,30 +109,27 @@ class Rest:
         # The supervisor always answers, if only to say that the gateway did not.
         self.timeout = timeout + RELAYED_S if uds else timeout
         self._proxy = proxy
+        self._host = self.address.where.removesuffix({"https": ":443", "http": ":80"}[self.address.scheme])
         self._uds = uds
-        self._api = self._client(CookieJar(DefaultCookiePolicy(allowed_domains=[])))
+        secure = self.address.scheme == "https" or proxy.startswith("https")
+        self._context = self.trust.context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._api = self._carrier()
         self.oauth = oauth
+        self._signed: Signed | None = None
         if oauth is not None:
             from ibtui.core.signed import Signed  # most sessions are the gateway's and need none of it
 
             oauth.bind(self._post, self.address, self.clock)
-            self._api.auth = Signed(oauth, self.pacing)
-        self._login: httpx.AsyncClient | None = None
+            self._signed = Signed(oauth, self.pacing, self.address.origin)
+        self._login: tuple[Carrier, Jar] | None = None
 
-    def _client(self, jar: CookieJar | None) -> httpx.AsyncClient:
-        secure = self.address.scheme == "https" or self._proxy.startswith("https")
-        context = self.trust.context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        through: Any = {"transport": Transport(context, self._uds)}
+    def _carrier(self) -> Carrier:
+        context = self._context
         if self._proxy and not self._uds:
-            through = {"verify": context, "proxy": self._proxy, "limits": LIMITS}
-        return httpx.AsyncClient(
-            **through,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(self.timeout, connect=min(CONNECT_S, self.timeout)),
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json, */*"},
-            cookies=jar,
-        )
+            from ibtui.core.proxied import Proxied
+
+            return Proxied(self.address, context, self._proxy)
+        return Transport(self.address, context, self._uds)
 
     async def request(
         self,
@@ -194,49 +205,54 @@ class Rest:
         what = f"{verb} {path.split('?', 1)[0]}"
         request = self._built(
             verb,
-            self.address.api(path),
-            params=_query(path, params),
-            content=None if data is None else _encoder.encode(data),
-            headers={**({} if data is None else {"Content-Type": "application/json"}), **(headers or {})},
+            target(self.address.api(path).removeprefix(self.address.origin), params),
+            None if data is None else _encoder.encode(data),
+            {**({} if data is None else {"Content-Type": "application/json"}), **(headers or {})},
         )
         if self.oauth is not None:
             # Getting a token takes requests of its own, which are not this one's time.
             await self.oauth.ready()
             await self.oauth.followed(path)
         async with self.pacing.slot(verb, path):
-            response = await self._exchange(self._api, request, what)
-        return self._read(response, what)
+            response = await self._exchange(self._api, request, what, self._signed)
+        return self._read(response, what, query="?" in request.path)
 
-    def _built(self, verb: str, url: str, **parts: Any) -> httpx.Request:
-        try:
-            return self._api.build_request(verb, url, **parts)
-        except (httpx.InvalidURL, UnicodeError):
-            raise UsageError("The request is too long, or holds what is no text.", "Correct it.") from None
+    def _built(
+        self, verb: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Request:
+        ours = {"Host": self._host, "Accept": "application/json, */*", **_OURS}
+        if body is not None or verb in _WITH_BODY:
+            ours["Content-Length"] = str(len(body or b""))
+        if not all(" " <= char <= "~" for it in (headers or {}).items() for char in "".join(it)):
+            raise UsageError(UNSENDABLE, "Correct it.")
+        given = {name.lower() for name in headers or ()}
+        plain = {name: value for name, value in ours.items() if name.lower() not in given}
+        return Request(verb, path, (*plain.items(), *(headers or {}).items()), body)
 
     async def _post(self, url: str, headers: Mapping[str, str], content: bytes) -> tuple[int, bytes]:
         """A token request, which is not signed as the others are; see `oauth.Post`."""
-        request = self._api.build_request("POST", url, content=content, headers=headers)
+        request = self._built("POST", target(url.removeprefix(self.address.origin)), content, headers)
         await self.pacing.frame()
-        response = await self._exchange(self._api, request, "The token request", auth=None)
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        response = await self._exchange(self._api, request, "The token request")
+        if response.status == _TOO_MANY:
             self.pacing.cool_down()
-        return response.status_code, response.content
+        return response.status, response.content
 
     async def _exchange(
-        self, client: httpx.AsyncClient, request: httpx.Request, what: str, **how: Any
-    ) -> httpx.Response:
+        self, carrier: Carrier, request: Request, what: str, signed: Signed | None = None
+    ) -> Answer:
+        async def once(asked: Request) -> Answer:
+            return await carrier.exchange(asked, min(CONNECT_S, self.timeout), self.timeout)
+
         try:
-            # httpx times each read; a server that trickles would never end.
+            # Each step has a time-out of its own; a token and a second try are not this one's time.
             async with asyncio.timeout(self.timeout + CONNECT_S):
-                response = await client.send(request, **how)
-        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, TimeoutError, OSError) as error:
+                response = await (once(request) if signed is None else signed.exchange(request, once))
+        except (Trouble, ssl.SSLError, TimeoutError, OSError) as error:
             raise self._transport(error, what) from error
-        except RuntimeError as error:
-            if not client.is_closed:
-                raise
-            # Not `Unreachable`: there is no use in asking again over this client.
-            raise GatewayDown(f"{what}: the connection was closed meanwhile.", "Try again.") from error
-        told = relayed.unpack(response.headers, response.content) if self._uds else None
+        told = (
+            relayed.unpack(response.header(relayed.HEADER.lower()), response.content) if self._uds else None
+        )
         if told is not None:
             raise told
         return response
@@ -254,35 +270,33 @@ class Rest:
         if not asked.path.startswith(("/v1/", "/sso/")):
             raise UsageError("Only paths below /v1/ and /sso/ are passed on.")
         self._check(asked.method, asked.path, None)
-        request = self._built(
-            asked.method,
-            self.address.origin + asked.path,
-            content=asked.body or None,
-            headers=asked.headers,
-        )
+        request = self._built(asked.method, target(asked.path), asked.body or None, asked.headers)
         async with self.pacing.slot(asked.method, asked.path):
             if leaving is not None:
                 leaving()
             what = f"{asked.method} {asked.path.split('?', 1)[0].removeprefix(API)}"
-            response = await self._exchange(self._api, request, what)
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            response = await self._exchange(self._api, request, what, self._signed)
+        if response.status == _TOO_MANY:
             self.pacing.cool_down()
-        elif response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+        elif response.status < _FAILED:
             self.pacing.fine()
-        return Given(response.status_code, response.headers.multi_items(), response.content)
+        return Given(response.status, list(response.headers), response.content)
 
     def _transport(self, error: Exception, what: str) -> IbtuiError:
         where = self.address.where
         found = tls.mismatch(error, where)
         if found is not None:
             return found
-        if self._uds and isinstance(error, (httpx.NetworkError, httpx.ProtocolError)):
+        if isinstance(error, Shut):
+            # Not `Unreachable`: there is no use in asking again over this client.
+            return GatewayDown(f"{what}: the connection was closed meanwhile.", "Try again.")
+        if self._uds and isinstance(error, Trouble) and not isinstance(error, TooSlow):
             return relayed.gone()
-        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
+        if isinstance(error, NoConnection):
             if self.oauth is not None:
                 return Unreachable(f"Nothing answers at {where}.", "Look at the network, or at api_host.")
             return GatewayDown(f"Nothing answers at {where}.", "Start the gateway, or correct its address.")
-        if isinstance(error, (httpx.TimeoutException, TimeoutError)):
+        if isinstance(error, (TooSlow, TimeoutError)):
             return Stalled(
                 f"{what} had no answer within {self.timeout:g} s.",
                 "Try again later."
@@ -290,11 +304,11 @@ class Rest:
                 else "The gateway waits without end when IBKR is away: try again later.",
             )
         return Unreachable(
-            f"{what}: the connection to {where} broke before the answer came ({type(error).__name__}).",
+            f"{what}: the connection to {where} broke before the answer came ({error}).",
             "Try again; if it stays so, look whether https and http are mixed up in the address.",
         )
 
-    def _read(self, response: httpx.Response, what: str) -> Any:
+    def _read(self, response: Answer, what: str, *, query: bool = False) -> Any:
         content = response.content
         body: Any = None
         text = False
@@ -302,32 +316,32 @@ class Rest:
             body = failures.decode(content) if content.strip() else None
         except (msgspec.DecodeError, UnicodeDecodeError):
             text = True
-        error = failures.failure(response.status_code, content, body, what)
+        error = failures.failure(response.status, content, body, what)
         if isinstance(error, PacingError):
             self.pacing.cool_down()
-        elif response.status_code < 500:
+        elif response.status < 500:
             self.pacing.fine()
         if error is not None:
-            status = response.status_code
+            status = response.status
             if self.oauth is not None and type(error) is NotLoggedIn and status in failures.REFUSED:
-                url, said = response.request.url, failures.said(content, body)
+                said = failures.said(content, body)
                 verb, path = what.split(" ", 1)
-                error = self.oauth.refusal(verb, path, status, said, query=bool(url.query))
+                error = self.oauth.refusal(verb, path, status, said, query=query)
             raise error
         if not text:
             return body
-        if "json" in response.headers.get("content-type", ""):
+        if "json" in response.header("content-type"):
             # Taken for text it would pass as an empty list of whatever was asked for.
             raise UnknownReply(
                 f"{what}: the answer came broken; it is no JSON although it says so.",
                 "Try again.",
-                response.status_code,
+                response.status,
             )
         if content.lstrip()[:1] == b"<":
             raise UnknownReply(
                 f"{what} was answered with a web page: {failures.words(content, 80)!r}.",
                 "Is this really the address of the gateway?",
-                response.status_code,
+                response.status,
             )
         return content.decode("utf-8", "replace")
 
@@ -340,61 +354,33 @@ class Rest:
             GatewayDown, CertificateMismatch, Stalled, Unreachable: no reply came.
         """
         if self._login is None:
-            self._login = self._client(None)
-        client = self._login
+            self._login = self._carrier(), Jar(self.address.host, secure=self.address.scheme == "https")
+        carrier, jar = self._login
         for name, value in send.cookies:
-            client.cookies.set(name, value, path="/")
+            jar.put(name, value)
         what = f"{send.method} {send.path.split('?', 1)[0]}"
-        form = httpx.QueryParams(send.form) if send.form else None
-        request = client.build_request(
-            send.method,
-            self.address.origin + "/" + send.path.lstrip("/"),
-            content=str(form).encode() if form is not None else None,
-            headers={"Content-Type": "application/x-www-form-urlencoded"} if form is not None else {},
-        )
+        form = urlencode(send.form).encode() if send.form else None
+        kind = {"Content-Type": "application/x-www-form-urlencoded"} if form is not None else {}
+        request = self._built(send.method, target("/" + send.path.lstrip("/")), form, kind)
         for _ in range(_REDIRECTS):
-            async with self.pacing.slot(request.method, request.url.path):
-                response = await self._exchange(client, request, what)
-            following = response.next_request
-            if not send.follow_redirects or following is None or not self._same(str(following.url)):
+            cookies = jar.header(request.path)
+            asked = request.having("Cookie", cookies) if cookies else request
+            async with self.pacing.slot(request.method, request.path):
+                response = await self._exchange(carrier, asked, what)
+            jar.take(request, response)
+            further = following(request, response, self.address.origin) if send.follow_redirects else None
+            if further is None:
                 break
-            request = following
-        return Reply(response.status_code, response.text, _date(response.headers.get("date")))
-
-    def _same(self, url: str) -> bool:
-        ours, theirs = urlsplit(self.address.origin), urlsplit(url)
-        return (ours.scheme, ours.netloc.lower()) == (theirs.scheme, theirs.netloc.lower())
+            request = further
+        return Reply(response.status, response.text, moment(response.header("date")))
 
     async def new_conversation(self) -> None:
         """Forget the cookies of the last login conversation."""
         if self._login is not None:
-            await self._login.aclose()
+            await self._login[0].close()
             self._login = None
 
     async def close(self) -> None:
         """Close all connections."""
         await self.new_conversation()
-        await self._api.aclose()
-
-
-def _query(path: str, params: Mapping[str, Any] | None) -> httpx.QueryParams | None:
-    """Parameters as text; None keeps a query that stands in the path."""
-    given = [(name, _text(value)) for name, value in (params or {}).items() if value is not None]
-    if not given:
-        return None
-    return httpx.QueryParams([*httpx.QueryParams(urlsplit(path).query).multi_items(), *given])
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (list, tuple)):
-        return ",".join(_text(item) for item in value)
-    return str(value)
-
-
-def _date(text: str | None) -> datetime | None:
-    try:
-        return parsedate_to_datetime(text) if text else None
-    except ValueError:
-        return None
+        await self._api.close()

@@ -274,7 +274,8 @@ def _trouble(error: Exception, where: str, uds: bool, direct: bool) -> IbtuiErro
         return found
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
-        told = relayed.unpack(error.response.headers, bytes(error.response.body or b"")) if uds else None
+        name = error.response.headers.get(relayed.HEADER, "")
+        told = relayed.unpack(name, bytes(error.response.body or b"")) if uds else None
         if told is not None:
             return told
         if status in (401, 403) or 300 <= status < 400:

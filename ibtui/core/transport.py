@@ -1,7 +1,7 @@
-"""Connections to one origin for httpx: h11 speaks HTTP/1.1, asyncio has the sockets.
+"""Connections to one origin: h11 speaks HTTP/1.1, asyncio has the sockets.
 
-httpx's own transport brings httpcore and anyio, whose import alone costs as much as a whole
-login; and what ibtui asks of them is little: one origin, replies read to their end.
+A general HTTP client takes longer to import than a whole login takes; and what ibtui asks of one is
+little: one origin, replies read to their end.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections import deque
 
 import h11
 
-from ibtui.core.lean import httpx
+from ibtui.core.address import Address
+from ibtui.core.http import Answer, NoConnection, Request, Shut, TooSlow, Trouble, unpacked
 
 MOST = 20
 """Connections at once; more requests wait their turn."""
@@ -22,40 +23,38 @@ _HEAD_BYTES = 100 * 1024
 _CLOSING_S = 1.0
 
 
-class Transport(httpx.AsyncBaseTransport):
-    """Over TCP (TLS with `context` for https), or over the Unix socket `uds`.
+class Transport:
+    """A `Carrier` over TCP (TLS with `context` for https), or over the Unix socket `uds`."""
 
-    Raises, from a request: httpx's ConnectError, ConnectTimeout, ReadTimeout, ReadError,
-    RemoteProtocolError and LocalProtocolError, with what led to them as their cause.
-    """
-
-    def __init__(self, context: ssl.SSLContext | None, uds: str = "") -> None:
+    def __init__(self, address: Address, context: ssl.SSLContext | None, uds: str = "") -> None:
+        self._address = address
         self._context = context
         self._uds = uds
         self._turns = asyncio.Semaphore(MOST)
         self._idle: deque[_Wire] = deque()
         self._open: set[_Wire] = set()
+        self._shut = False
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """One request and its whole reply; httpx's own time-outs for connecting and reading."""
-        body = await request.aread()
-        limits = request.extensions.get("timeout", {})
+    async def exchange(self, request: Request, connect_s: float, read_s: float) -> Answer:
+        """As `http.Carrier`."""
         async with self._turns:
-            wire = self._kept() or await self._connect(request.url, limits.get("connect"))
+            if self._shut:
+                raise Shut("the connection was closed meanwhile")
+            wire = self._kept() or await self._connect(connect_s)
             try:
-                response = await wire.exchange(request, body, limits.get("read"))
+                answer = await wire.exchange(request, read_s)
             except BaseException as error:  # a cancelled request's reply may still come: not for the next one
                 wire.abort()
-                if isinstance(error, httpx.TransportError):
+                if isinstance(error, Trouble):
                     # After a sleep or another network the others lead nowhere either.
                     while self._idle:
                         self._idle.pop().abort()
                 raise
-            if wire.again():
+            if wire.again() and not self._shut:
                 self._idle.append(wire)
             else:
                 wire.abort()
-        return response
+        return answer
 
     def _kept(self) -> _Wire | None:
         """The connection used last; those that have gone, or were idle for too long, are dropped."""
@@ -67,30 +66,30 @@ class Transport(httpx.AsyncBaseTransport):
             wire.abort()
         return None
 
-    async def _connect(self, url: httpx.URL, timeout: float | None) -> _Wire:
+    async def _connect(self, seconds: float) -> _Wire:
         loop = asyncio.get_running_loop()
-        host = url.raw_host.decode("ascii")
-        secure = url.scheme == "https"
+        secure = self._address.scheme == "https"
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 if self._uds:
                     _, wire = await loop.create_unix_connection(lambda: _Wire(self._open), self._uds)
                 else:
                     _, wire = await loop.create_connection(
                         lambda: _Wire(self._open),
-                        host,
-                        url.port or (443 if secure else 80),
+                        self._address.host,
+                        self._address.port,
                         ssl=self._context if secure else None,
                         happy_eyeballs_delay=0.25,
                     )
         except TimeoutError as error:
-            raise httpx.ConnectTimeout("no connection in time") from error
-        except OSError as error:
-            raise httpx.ConnectError(str(error)) from error
+            raise NoConnection("no connection in time") from error
+        except (OSError, UnicodeError) as error:  # a host name that cannot be one
+            raise NoConnection(str(error)) from error
         return wire
 
-    async def aclose(self) -> None:
-        """Close all connections, those in use too."""
+    async def close(self) -> None:
+        """As `http.Carrier`."""
+        self._shut = True
         self._idle.clear()
         waiting = [wire.closed for wire in self._open]
         for wire in list(self._open):
@@ -111,30 +110,30 @@ class _Wire(asyncio.Protocol):
         self._all_open = all_open
         self._parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[httpx.Response] | None = None
+        self._answer: asyncio.Future[Answer] | None = None
         self._head: h11.Response | None = None
         self._body = bytearray()
 
-    async def exchange(self, request: httpx.Request, body: bytes, timeout: float | None) -> httpx.Response:
-        """Send a request and wait `timeout` seconds for its whole reply."""
+    async def exchange(self, request: Request, seconds: float) -> Answer:
+        """Send a request and wait so many seconds for its whole reply."""
         if self._transport is None or self.gone:
-            raise httpx.ReadError("the connection has gone")
+            raise Trouble("the connection has gone")
         self._answer = asyncio.get_running_loop().create_future()
         try:
-            head = h11.Request(
-                method=request.method, target=request.url.raw_path, headers=request.headers.raw
-            )
-            parts = [head, *([h11.Data(data=body)] if body else []), h11.EndOfMessage()]
-            self._transport.write(b"".join(self._parser.send(part) or b"" for part in parts))
-        except h11.LocalProtocolError as error:
-            raise httpx.LocalProtocolError(str(error)) from error
-        try:
-            async with asyncio.timeout(timeout):
+            self._transport.write(self._bytes(request))
+            async with asyncio.timeout(seconds):
                 return await self._answer
+        except (h11.LocalProtocolError, UnicodeError) as error:
+            raise Trouble(f"it cannot be sent: {error}") from error
         except TimeoutError as error:
-            raise httpx.ReadTimeout("no answer in time") from error
+            raise TooSlow("no answer in time") from error
         finally:
             self._answer = None
+
+    def _bytes(self, request: Request) -> bytes:
+        head = h11.Request(method=request.method, target=request.path, headers=list(request.headers))
+        body = [h11.Data(data=request.body)] if request.body else []
+        return b"".join(self._parser.send(part) or b"" for part in (head, *body, h11.EndOfMessage()))
 
     def again(self) -> bool:
         """Make ready for the next exchange; False where this was the last one."""
@@ -173,7 +172,7 @@ class _Wire(asyncio.Protocol):
         if self._answer is None:
             return
         if self._head is None:
-            self._fail(httpx.RemoteProtocolError("the server closed the connection without an answer"))
+            self._fail(Trouble("the server closed the connection without an answer"))
             return
         self._parser.receive_data(b"")
         self._read()
@@ -184,7 +183,7 @@ class _Wire(asyncio.Protocol):
         self._all_open.discard(self)
         if not self.closed.done():
             self.closed.set_result(None)
-        lost = httpx.ReadError(str(exc or "the connection was closed"))
+        lost = Trouble(str(exc or "the connection was closed"))
         lost.__cause__ = exc
         self._fail(lost)
 
@@ -199,25 +198,23 @@ class _Wire(asyncio.Protocol):
                     self._complete()
                     return
                 elif event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
-                    self._fail(httpx.RemoteProtocolError("the server changed the protocol"))
+                    self._fail(Trouble("the server changed the protocol"))
                     return
         except h11.RemoteProtocolError as error:
-            self._fail(httpx.RemoteProtocolError(str(error)))
+            self._fail(Trouble(str(error)))
 
     def _complete(self) -> None:
         if self._answer is None or self._answer.done() or self._head is None:
             return
-        self._answer.set_result(
-            httpx.Response(
-                self._head.status_code,
-                headers=self._head.headers.raw_items(),
-                stream=httpx.ByteStream(bytes(self._body)),
-                extensions={
-                    "http_version": b"HTTP/" + self._head.http_version,
-                    "reason_phrase": self._head.reason,
-                },
-            )
+        headers = tuple(
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in self._head.headers
         )
+        try:
+            content = unpacked(headers, bytes(self._body))
+        except Trouble as error:
+            self._fail(error)
+        else:
+            self._answer.set_result(Answer(self._head.status_code, headers, content))
 
     def _fail(self, error: Exception) -> None:
         if self._answer is not None and not self._answer.done():

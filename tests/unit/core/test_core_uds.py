@@ -109,11 +109,11 @@ async def test_the_header_means_nothing_anywhere_else(gateway: Gateway) -> None:
     gateway.on("GET /x", web.Response(status=200, headers=headers, body=body))
     async with IbkrClient(gateway.url) as client:
         assert (await client.request("/x"))["what"] == "made up"
-    assert relayed.unpack({"content-type": "text/plain"}, b"") is None
+    assert relayed.unpack("", b"") is None
 
 
 @pytest.mark.parametrize("name", ["Backoff", "SystemExit", "Nonsense"])
 def test_what_cannot_be_made_again_is_an_error_all_the_same(name: str) -> None:
-    found: Any = relayed.unpack({relayed.HEADER: name}, b'{"what":"w","fix":"f"}')
+    found: Any = relayed.unpack(name, b'{"what":"w","fix":"f"}')
     assert type(found) is errors.IbtuiError and str(found) == "w f"
-    assert "background process" in str(relayed.unpack({relayed.HEADER: name}, b"<html>"))
+    assert "background process" in str(relayed.unpack(name, b"<html>"))
