@@ -124,7 +124,7 @@ class _Wire(asyncio.Protocol):
             async with asyncio.timeout(seconds):
                 return await self._answer
         except (h11.LocalProtocolError, UnicodeError) as error:
-            raise Trouble(f"it cannot be sent: {error}") from error
+            raise Trouble("it cannot be sent") from error
         except TimeoutError as error:
             raise TooSlow("no answer in time") from error
         finally:
@@ -183,9 +183,7 @@ class _Wire(asyncio.Protocol):
         self._all_open.discard(self)
         if not self.closed.done():
             self.closed.set_result(None)
-        lost = Trouble(str(exc or "the connection was closed"))
-        lost.__cause__ = exc
-        self._fail(lost)
+        self._fail(_because(Trouble("the connection was closed"), exc))
 
     def _read(self) -> None:
         try:
@@ -201,7 +199,8 @@ class _Wire(asyncio.Protocol):
                     self._fail(Trouble("the server changed the protocol"))
                     return
         except h11.RemoteProtocolError as error:
-            self._fail(Trouble(str(error)))
+            # Its own words quote what came, which may be a cookie.
+            self._fail(_because(Trouble("the answer is no whole HTTP reply"), error))
 
     def _complete(self) -> None:
         if self._answer is None or self._answer.done() or self._head is None:
@@ -219,3 +218,8 @@ class _Wire(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
+
+
+def _because(error: Trouble, cause: BaseException | None) -> Trouble:
+    error.__cause__ = cause
+    return error

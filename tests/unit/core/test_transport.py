@@ -166,6 +166,14 @@ async def test_broken_replies(reply: bytes) -> None:
             await client.get("/")
 
 
+async def test_what_came_is_not_quoted() -> None:
+    for reply in (b"HTTP/1.1 200 OK\r\nSet-Cookie s3cret\r\n\r\n", b"s3cret\r\n\r\n"):
+        async with place(once(reply)) as (_, client):
+            with pytest.raises(Trouble) as caught:
+                await client.get("/")
+        assert "s3cret" not in str(caught.value)
+
+
 async def test_a_connection_that_the_server_ended_is_not_used_again() -> None:
     async with place(always(OK)) as (server, client):
         await client.get("/")
