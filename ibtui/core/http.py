@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote, urlencode, urljoin
 
-import msgspec
-
+from ibtui.auth.shy import Shy
 from ibtui.errors import UsageError
 
 LONGEST = 65_536
@@ -41,8 +40,10 @@ class Shut(Trouble):
     """We have closed the connection ourselves."""
 
 
-class Request(msgspec.Struct, frozen=True):
-    """`path` with its query, as it travels; `headers` without those of the connection."""
+class Request(Shy, frozen=True):
+    """`path` with its query, as it travels. Headers and body hold secrets: its repr shows neither."""
+
+    SHOWN = ("method",)
 
     method: str
     path: str
@@ -54,8 +55,10 @@ class Request(msgspec.Struct, frozen=True):
         return Request(self.method, self.path, (*self.headers, (name, value)), self.body)
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """A reply, unpacked; header names in lower case, in the order they came."""
+class Answer(Shy, frozen=True):
+    """A reply, unpacked; header names in lower case, in their order. Its repr shows the status alone."""
+
+    SHOWN = ("status",)
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -161,7 +164,10 @@ def following(request: Request, answer: Answer, origin: str) -> Request | None:
     place = answer.header("location")
     if answer.status not in _LEADS_ELSEWHERE or not place:
         return None
-    url = urljoin(origin + request.path, place)
+    try:
+        url = urljoin(origin + request.path, place)
+    except ValueError:  # no address at all
+        return None
     if url.partition("://")[2].lower().split("/", 1)[0] != origin.partition("://")[2].lower() or (
         url.split(":", 1)[0].lower() != origin.split(":", 1)[0].lower()
     ):

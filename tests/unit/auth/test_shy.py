@@ -10,6 +10,7 @@ from ibtui.auth.login import LoggedIn
 from ibtui.auth.replies import Asked
 from ibtui.auth.shy import Shy
 from ibtui.auth.srp import Proof
+from ibtui.core.http import Answer, Request
 from ibtui.secret import Secret
 
 HIDDEN = "d41d8cd9"
@@ -20,6 +21,8 @@ RECORDS = [
     Challenge("5.2a", "SWCR", HIDDEN),
     LoggedIn("somebody", HIDDEN),
     Asked("SWCR", HIDDEN),
+    Request("POST", f"/x?{HIDDEN}", (("Cookie", HIDDEN), ("Authorization", HIDDEN)), HIDDEN.encode()),
+    Answer(200, (("set-cookie", HIDDEN),), HIDDEN.encode()),
     Proof(HIDDEN, HIDDEN, HIDDEN, HIDDEN.encode()),
 ]
 

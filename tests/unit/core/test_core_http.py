@@ -72,6 +72,7 @@ def answer(status: int, *headers: tuple[str, str]) -> Answer:
         (302, "http://localhost:5000/x", None),
         (302, "https://localhost:5001/x", None),
         (302, "", None),
+        (302, "https://[nonsense", None),
         (200, "/x", None),
     ],
 )
